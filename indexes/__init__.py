@@ -1,0 +1,1 @@
+"""Index recipes as data: one TOML file each, installed as ``vsearch.recipes``."""

@@ -1,0 +1,84 @@
+"""From any of Pillow's modes to opaque 8-bit sRGB."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from io import BytesIO
+
+import numpy as np
+from PIL import Image, ImageCms
+
+_SRGB = ImageCms.createProfile("sRGB")
+_PROFILE_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
+
+
+def opaque(image: Image.Image) -> Image.Image:
+    """Same picture without alpha or palette, 8 bits a channel: mode L, RGB or CMYK.
+
+    What is transparent shows white.
+    """
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return _eight_bit(image)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    if image.mode in ("L", "RGB", "CMYK"):
+        return image
+    if image.mode == "LAB":
+        lab = ImageCms.createProfile("LAB")
+        return _checked(ImageCms.profileToProfile(image, lab, _SRGB, outputMode="RGB"))
+    return image.convert("L" if image.mode == "1" else "RGB")
+
+
+def to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
+    """RGB picture in sRGB.  image: mode L, RGB or CMYK.  icc: embedded profile; a broken one is ignored.
+
+    Meant for the small picture after scaling: converting 12 megapixels takes longer than decoding them.
+    """
+    if icc:
+        try:
+            mode, transform = _transform(icc)
+            source = image.convert("RGB") if (image.mode, mode) == ("L", "RGB") else image
+            if transform and source.mode == mode:
+                return _checked(ImageCms.applyTransform(source, transform))
+        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+            pass
+    return image.convert("RGB")
+
+
+@lru_cache(maxsize=16)
+def _transform(icc: bytes) -> tuple[str, ImageCms.ImageCmsTransform | None]:
+    """Mode that the profile is for, and the way to sRGB (None: it is sRGB already)."""
+    profile = ImageCms.ImageCmsProfile(BytesIO(icc))
+    mode = _PROFILE_MODES[profile.profile.xcolor_space.strip()]
+    if mode == "RGB" and "sRGB" in (profile.profile.profile_description or ""):
+        return mode, None
+    return mode, ImageCms.buildTransform(profile, _SRGB, mode, "RGB")
+
+
+def _checked(image: Image.Image | None) -> Image.Image:
+    if image is None:
+        raise ValueError("no picture came back from the colour transform")
+    return image
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """Scale deep grey to 0..255.
+
+    16-bit integers: 65,535 is white.  Floats: 1.0 is white when none is above it, else 255.
+    Where values lie outside of that, the lowest becomes black and the highest white.
+    """
+    grey = np.asarray(image)
+    if image.mode == "F":
+        grey = np.nan_to_num(grey, nan=0.0, posinf=0.0, neginf=0.0)
+        steps = (1.0, 255.0)
+    else:
+        steps = (65535.0,)
+    low, high = float(grey.min()), float(grey.max())
+    white = next((s for s in steps if low >= 0 and high <= s), None)
+    if white is None:
+        low, white = low, max(high - low, 1e-30)
+    else:
+        low = 0.0
+    return Image.fromarray(np.rint((grey - np.float32(low)) * np.float32(255 / white)).astype(np.uint8))

@@ -1,0 +1,63 @@
+"""From any width and height to the square that an encoder wants."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+if TYPE_CHECKING:
+    from vsearch.types import PixelSpec
+
+DRAFT_FACTOR = 2.0
+
+_FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+
+
+def scaled_size(width: int, height: int, spec: PixelSpec) -> tuple[int, int]:
+    """Size of the whole picture after scaling, before any crop or padding (rounded as torchvision does)."""
+    if spec.resize == "squash":
+        return spec.size, spec.size
+    if spec.resize == "longest":
+        ratio = spec.size / max(width, height)
+        return max(1, round(width * ratio)), max(1, round(height * ratio))
+    short = max(spec.scale_to, spec.size)
+    long = int(short * max(width, height) / min(width, height))
+    return (short, long) if width <= height else (long, short)
+
+
+def draft_scale(width: int, height: int, spec: PixelSpec) -> int:
+    """Largest of 8, 4, 2, 1 by which a JPEG's sides may be divided while decoding."""
+    to_width, to_height = scaled_size(width, height, spec)
+    room = min(width / to_width, height / to_height) / DRAFT_FACTOR
+    return next((s for s in (8, 4, 2) if room >= s), 1)
+
+
+def resize(image: Image.Image, spec: PixelSpec) -> Image.Image:
+    """Scale, and crop the centre where the spec says so, in one pass.
+
+    Only the part that is kept is computed: scaling a 1 x 20,000 picture whole and cropping then would
+    need a picture of 256 x 5,120,000.  The pixels are those of scaling whole and cropping.
+    """
+    (width, height), (to_width, to_height) = image.size, scaled_size(*image.size, spec)
+    filter = _FILTERS[spec.interpolation]
+    if spec.resize != "shortest":
+        return image.resize((to_width, to_height), filter)
+    left, top = round((to_width - spec.size) / 2), round((to_height - spec.size) / 2)
+    x, y = width / to_width, height / to_height
+    box = (
+        left * x,
+        top * y,
+        min((left + spec.size) * x, width),
+        min((top + spec.size) * y, height),
+    )
+    return image.resize((spec.size, spec.size), filter, box=box)
+
+
+def pad(image: Image.Image, spec: PixelSpec) -> Image.Image:
+    """Centre an RGB picture on a square of the fill value; one that fills the square is returned as it is."""
+    if image.size == (spec.size, spec.size):
+        return image
+    square = Image.new("RGB", (spec.size, spec.size), (spec.fill,) * 3)
+    square.paste(image, ((spec.size - image.width) // 2, (spec.size - image.height) // 2))
+    return square

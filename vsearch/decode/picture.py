@@ -1,0 +1,113 @@
+"""One picture: bytes to upright sRGB pixels.  Runs inside a worker (``fit`` also in the host process)."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from vsearch.decode.colour import opaque, to_srgb
+from vsearch.decode.formats import PILLOW_FORMATS, looks_like, picture_format
+from vsearch.decode.geometry import draft_scale, pad, resize
+from vsearch.decode.wire import Picture, Trouble
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from vsearch.decode.job import Limits
+    from vsearch.types import PixelSpec
+
+_ORIENTATION = 0x0112
+# EXIF 2.32, tag 274: how the stored picture is to be turned to stand upright.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_CUT_SHORT = ("truncated", "unexpected end", "premature end", "end of file", "not enough data", "eof")
+
+
+def fit(image: Image.Image, spec: PixelSpec) -> NDArray[np.uint8]:
+    """Pixels of a picture in memory: upright, alpha over white, sRGB, scaled.  Returns (size, size, 3) uint8.
+
+    The picture itself is left as it is.  Errors of Pillow come through: for files use the pool.
+    """
+    image.load()
+    icc = image.info.get("icc_profile")
+    upright = _turn(image, _orientation(image))
+    small = to_srgb(resize(opaque(upright), spec), icc if isinstance(icc, bytes) else None)
+    return np.asarray(pad(small, spec), dtype=np.uint8)
+
+
+def decode(data: bytes, spec: PixelSpec, limits: Limits) -> tuple[Picture, NDArray[np.uint8]]:
+    """Picture and pixels of a file's bytes.  Raises Trouble with a code and one line that a user can read."""
+    image = _open(data)
+    name = str(image.format)
+    width, height = image.size
+    _check_size(name, width, height, limits)
+    try:
+        if spec.draft and name in ("JPEG", "MPO"):
+            scale = draft_scale(width, height, spec)
+            image.draft(None, (width // scale, height // scale))
+        image.load()
+        if _orientation(image) >= 5:
+            width, height = height, width
+        return Picture(width, height, name), fit(image, spec)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise _trouble(name, error) from error
+
+
+def _open(data: bytes) -> Image.Image:
+    if not data:
+        raise Trouble("not_an_image", "the file is empty")
+    head = data[:512]
+    known = picture_format(head)
+    try:
+        return Image.open(BytesIO(data), formats=PILLOW_FORMATS)
+    except UnidentifiedImageError as error:
+        if known:
+            raise Trouble("damaged", f"the {known} header is damaged or cut short") from error
+        reason = f"not a picture that vsearch reads (the first bytes look like {looks_like(head)})"
+        raise Trouble("not_an_image", reason) from error
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise _trouble(known or "picture", error) from error
+
+
+def _check_size(name: str, width: int, height: int, limits: Limits) -> None:
+    most = limits.max_pixels_jpeg if name in ("JPEG", "MPO") else limits.max_pixels
+    if width < 1 or height < 1:
+        raise Trouble("damaged", f"the {name} says that it has no pixels")
+    if width * height > most:
+        megapixels = f"{width} x {height} pixels, more than {most / 1e6:,.6g} million"
+        raise Trouble("too_large", f"{megapixels}; raise the limit with --max-pixels")
+
+
+def _trouble(name: str, error: Exception) -> Trouble:
+    text = " ".join(str(error).split())
+    if any(words in text.lower() for words in _CUT_SHORT):
+        return Trouble("truncated", "the file ends before the picture does")
+    text = "".join(c for c in text if c.isprintable())[:100]
+    return Trouble("damaged", f"damaged {name} data ({text or type(error).__name__})")
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation 1..8; 1 when there is none or the EXIF data is broken."""
+    try:
+        value = image.getexif().get(_ORIENTATION, 1)
+        return value if isinstance(value, int) and 1 <= value <= 8 else 1
+    except Exception:  # Pillow's EXIF parser raises anything from SyntaxError to struct.error
+        return 1
+
+
+def _turn(image: Image.Image, orientation: int) -> Image.Image:
+    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image

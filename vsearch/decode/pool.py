@@ -1,0 +1,209 @@
+"""Decoding in worker processes, in order, with a bounded look-ahead.
+
+One thread of the host per worker waits for it with a deadline.  A worker has one file at a time, so the file
+that killed it is known and no other is lost.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import socket
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from vsearch.decode.job import Decoded, Job, Limits, Same
+from vsearch.decode.launch import Server, Worker
+from vsearch.decode.wire import Ask, Go, Late, Picture, Problem, Seen, WorkerLost, receive, receive_into, send
+from vsearch.errors import (
+    DecodeError,
+    DecoderCrashed,
+    DecodeTimeout,
+    ImageTooLarge,
+    NotAnImage,
+    SourceError,
+    Truncated,
+)
+from vsearch.types import Failure, PixelSpec
+
+_RECYCLE_AFTER = 1000  # files; decoders leak
+_AGAIN = ("timeout", "crash", "memory")  # may be bad luck: worth a second try on a fresh worker
+_ERRORS: dict[str, type[Exception]] = {
+    "read": SourceError,
+    "not_an_image": NotAnImage,
+    "too_large": ImageTooLarge,
+    "memory": ImageTooLarge,
+    "truncated": Truncated,
+    "timeout": DecodeTimeout,
+    "crash": DecoderCrashed,
+}
+
+Outcome = Decoded | Same | Problem
+
+
+class DecodePool:
+    """Worker processes that turn files into pixels.  A context manager; one pool serves many threads.
+
+    workers: how many processes (default: one per core that this process may use).
+    command: how the forking server is started; it gets three arguments more (see ``server``).
+    """
+
+    def __init__(
+        self,
+        spec: PixelSpec,
+        limits: Limits = Limits(),  # noqa: B008 (frozen)
+        workers: int | None = None,
+        command: Sequence[str] | None = None,
+    ) -> None:
+        count = workers or len(os.sched_getaffinity(0))
+        self.workers = count
+        self._spec, self._limits = spec, limits
+        self._server = Server(spec, limits, command)
+        self._idle: queue.LifoQueue[Worker | None] = queue.LifoQueue()
+        for _ in range(count):
+            self._idle.put(None)
+        self._threads = ThreadPoolExecutor(count, thread_name_prefix="vsearch-decode")
+
+    def map(self, jobs: Iterable[Job], window: int | None = None) -> Iterator[Decoded | Same | Failure]:
+        """Decode; the results come in the order of the jobs, one for each.
+
+        window: at most so many jobs are in flight or wait to be taken (default: four per worker), so memory
+        does not grow with the number of jobs.  Raises DecodeError when no worker can be started at all.
+        """
+        most = window or 4 * self.workers
+        ahead: deque[tuple[Job, Future[Outcome]]] = deque()
+        try:
+            for job in jobs:
+                ahead.append((job, self._threads.submit(self._decode, job)))
+                while ahead and (len(ahead) >= most or ahead[0][1].done()):
+                    yield _told(*ahead.popleft())
+            while ahead:
+                yield _told(*ahead.popleft())
+        finally:
+            for _, future in ahead:
+                future.cancel()
+
+    def one(self, path: bytes) -> Decoded:
+        """Decode one file.  Raises SourceError when it cannot be read, DecodeError when it is no good picture."""
+        outcome = self._decode(Job(path))
+        if isinstance(outcome, Problem):
+            kind = _ERRORS.get(outcome.code, DecodeError)
+            raise kind(f"{os.fsdecode(path)!r}: {outcome.reason}")
+        assert isinstance(outcome, Decoded)
+        return outcome
+
+    def close(self) -> None:
+        """End the processes and the threads.  Jobs in flight are dropped.  Closing twice is fine."""
+        self._server.close()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        while not self._idle.empty():
+            worker = self._idle.get_nowait()
+            if worker:
+                worker.sock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _decode(self, job: Job) -> Outcome:
+        outcome = self._try(job)
+        if isinstance(outcome, Problem) and outcome.code in _AGAIN:
+            outcome = self._try(job)
+        return outcome
+
+    def _try(self, job: Job) -> Outcome:
+        worker = self._idle.get()
+        try:
+            worker = worker or self._server.spawn()
+            outcome = self._exchange(worker, job)
+            worker.files += 1
+            spent = isinstance(outcome, Problem) and outcome.code in _AGAIN
+            if spent or worker.files >= _RECYCLE_AFTER:
+                self._server.end(worker)
+                worker = None
+            return outcome
+        finally:
+            self._idle.put(worker if worker and worker.sock.fileno() >= 0 else None)
+
+    def _exchange(self, worker: Worker, job: Job) -> Outcome:
+        deadline = time.monotonic() + self._limits.seconds
+        seen: Seen | None = None
+        try:
+            worker.sock.settimeout(self._limits.seconds)
+            send(worker.sock, Ask(job.path, pause=bool(job.known)))
+            first = receive(worker.sock, (Seen, Problem), deadline)
+            if isinstance(first, Problem):
+                return first
+            seen = first
+            if job.known:
+                same = seen.content in job.known
+                send(worker.sock, Go(not same))
+                if same:
+                    return Same(job.path, seen.content, seen.size, seen.mtime_ns, seen.ctime_ns)
+            return self._picture(worker.sock, job, seen, deadline)
+        except Late:
+            self._server.end(worker)
+            problem = Problem("timeout", self._late())
+        except WorkerLost:
+            problem = self._lost(self._server.end(worker))
+        if seen:
+            problem.size, problem.mtime_ns = seen.size, seen.mtime_ns
+        return problem
+
+    def _picture(self, sock: socket.socket, job: Job, seen: Seen, deadline: float) -> Outcome:
+        second = receive(sock, (Picture, Problem), deadline)
+        if isinstance(second, Problem):
+            return second
+        pixels = np.empty((self._spec.size, self._spec.size, 3), np.uint8)
+        receive_into(sock, memoryview(pixels).cast("B"), deadline)
+        return Decoded(
+            job.path,
+            seen.content,
+            pixels,
+            second.width,
+            second.height,
+            seen.size,
+            seen.mtime_ns,
+            seen.ctime_ns,
+            second.format,
+        )
+
+    def _late(self) -> str:
+        return f"took longer than {self._limits.seconds:g} s; raise the limit with --decode-seconds"
+
+    def _lost(self, status: int) -> Problem:
+        if status > 0 and os.WIFSIGNALED(status):
+            number = os.WTERMSIG(status)
+            if number == signal.SIGXCPU:
+                return Problem("timeout", self._late())
+            return Problem("crash", f"decoder crashed (signal {number})")
+        return Problem("crash", "decoder crashed")
+
+
+def decode_one(path: bytes, spec: PixelSpec, limits: Limits = Limits()) -> Decoded:  # noqa: B008 (frozen)
+    """Decode one file in a worker of its own; to decode many, keep a pool.
+
+    Raises SourceError when the file cannot be read; NotAnImage, ImageTooLarge, Truncated, DecodeTimeout,
+    DecoderCrashed or plain DecodeError when it is no good picture.
+    """
+    with DecodePool(spec, limits, workers=1) as pool:
+        return pool.one(path)
+
+
+def _told(job: Job, future: Future[Outcome]) -> Decoded | Same | Failure:
+    outcome = future.result()
+    if isinstance(outcome, Problem):
+        stage = "read" if outcome.code == "read" else "decode"
+        return Failure(job.path, stage, outcome.reason, outcome.size, outcome.mtime_ns)
+    return outcome

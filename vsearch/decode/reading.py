@@ -1,0 +1,79 @@
+"""Reading a file that may be anything."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+import xxhash
+
+from vsearch.decode.wire import Seen, Trouble
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+_REASONS = {
+    errno.ENOENT: "no such file",
+    errno.ENOTDIR: "no such file",
+    errno.EACCES: "no permission to read it",
+    errno.EPERM: "no permission to read it",
+    errno.ELOOP: "its links lead in a circle",
+    errno.ENXIO: "not a file but a socket",  # what opening one gives
+}
+
+
+def read_file(path: bytes, max_bytes: int) -> tuple[bytes, Seen]:
+    """All bytes of a regular file, and what it was when it was read.  Follows links.  Raises Trouble.
+
+    Opening never waits: a pipe without a writer would, for ever, if the open were a blocking one.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except OSError as error:
+        raise _unreadable(error) from error
+    except ValueError as error:
+        raise Trouble("read", "no such file") from error  # a zero byte in the name
+    try:
+        return _read_open(fd, max_bytes)
+    except OSError as error:
+        raise _unreadable(error) from error
+    finally:
+        os.close(fd)
+
+
+def _read_open(fd: int, max_bytes: int) -> tuple[bytes, Seen]:
+    before = os.fstat(fd)
+    if not stat.S_ISREG(before.st_mode):
+        kind = next((name for is_kind, name in _KINDS if is_kind(before.st_mode)), "something else")
+        raise Trouble("read", f"not a file but {kind}")
+    if before.st_size > max_bytes:
+        most = f"{max_bytes / 2**20:,.6g} MiB"
+        reason = f"{before.st_size / 2**20:,.0f} MiB, more than {most}; raise the limit with --max-bytes"
+        raise Trouble("too_large", reason, before.st_size, before.st_mtime_ns)
+    data = _read_all(fd, before.st_size)
+    after = os.fstat(fd)
+    if len(data) != after.st_size or after.st_mtime_ns != before.st_mtime_ns:
+        raise Trouble("read", "the file changed while it was read", after.st_size, after.st_mtime_ns)
+    return data, Seen(xxhash.xxh3_128_digest(data), after.st_size, after.st_mtime_ns, after.st_ctime_ns)
+
+
+def _read_all(fd: int, size: int) -> bytes:
+    """Read up to size + 1 bytes: one more tells that the file has grown."""
+    with open(fd, "rb", buffering=0, closefd=False) as file:
+        data = file.read(size + 1) or b""
+        if len(data) in (size, size + 1):
+            return data
+        parts = [data]  # a read may give less than is there
+        while part := file.read(size + 1 - sum(map(len, parts))):
+            parts.append(part)
+        return b"".join(parts)
+
+
+def _unreadable(error: OSError) -> Trouble:
+    words = _REASONS.get(error.errno or 0) or os.strerror(error.errno or 0).lower()
+    return Trouble("read", words)

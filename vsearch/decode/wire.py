@@ -1,0 +1,126 @@
+"""Messages between the pool and a worker: four bytes of length, MessagePack, and pixels as plain bytes.
+
+Nothing is pickled: a worker that a hostile picture has taken over can send wrong pixels, but not code.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from typing import Literal, TypeVar
+
+import msgspec
+
+Code = Literal["read", "not_an_image", "too_large", "truncated", "damaged", "memory", "timeout", "crash"]
+
+_LENGTH = struct.Struct("<I")
+_MOST = 64 * 1024  # a path has at most 4,096 bytes and a reason one line
+
+
+class Ask(msgspec.Struct, tag=True):
+    """Decode this file.  pause: after reading it, wait for ``Go``."""
+
+    path: bytes
+    pause: bool = False
+
+
+class Go(msgspec.Struct, tag=True):
+    """decode: whether a file that was read is to be decoded."""
+
+    decode: bool
+
+
+class Seen(msgspec.Struct, tag=True):
+    """The file was read."""
+
+    content: bytes
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+
+class Picture(msgspec.Struct, tag=True):
+    """The file was decoded; (size, size, 3) bytes of pixels follow."""
+
+    width: int
+    height: int
+    format: str
+
+
+class Problem(msgspec.Struct, tag=True):
+    """The file was not decoded."""
+
+    code: Code
+    reason: str
+    size: int = -1
+    mtime_ns: int = -1
+
+
+class Trouble(Exception):
+    """Carries a Problem to the border of the worker."""
+
+    def __init__(self, code: Code, reason: str, size: int = -1, mtime_ns: int = -1) -> None:
+        super().__init__(reason)
+        self.problem = Problem(code, reason, size, mtime_ns)
+
+
+class WorkerLost(Exception):
+    """The other end is gone, or sends what is not a message."""
+
+
+class Late(Exception):
+    """The deadline has passed."""
+
+
+Message = Ask | Go | Seen | Picture | Problem
+M = TypeVar("M", bound=Message)
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Message).decode
+
+
+def send(sock: socket.socket, message: Message, pixels: bytes | memoryview = b"") -> None:
+    """Write one message.  Raises WorkerLost."""
+    body = _encode(message)
+    try:
+        sock.sendall(_LENGTH.pack(len(body)) + body)
+        if pixels:
+            sock.sendall(pixels)
+    except TimeoutError as error:
+        raise Late from error
+    except OSError as error:
+        raise WorkerLost from error
+
+
+def receive(sock: socket.socket, kind: type[M] | tuple[type[M], ...], deadline: float | None = None) -> M:
+    """Read one message of the kinds that may come now.  Raises WorkerLost, Late."""
+    header = bytearray(_LENGTH.size)
+    receive_into(sock, memoryview(header), deadline)
+    (length,) = _LENGTH.unpack(header)
+    if length > _MOST:
+        raise WorkerLost
+    body = bytearray(length)
+    receive_into(sock, memoryview(body), deadline)
+    try:
+        message = _decode(body)
+    except msgspec.MsgspecError as error:
+        raise WorkerLost from error
+    if not isinstance(message, kind):
+        raise WorkerLost
+    return message
+
+
+def receive_into(sock: socket.socket, view: memoryview, deadline: float | None = None) -> None:
+    """Fill the view.  deadline: on the monotonic clock.  Raises WorkerLost, Late."""
+    while view:
+        if deadline is not None:
+            sock.settimeout(max(deadline - time.monotonic(), 1e-3))
+        try:
+            n = sock.recv_into(view)
+        except TimeoutError as error:
+            raise Late from error
+        except OSError as error:
+            raise WorkerLost from error
+        if n == 0:
+            raise WorkerLost
+        view = view[n:]

@@ -1,0 +1,97 @@
+"""From a name to an encoder, and what this machine has to offer.
+
+Nothing here imports numpy or torch until an encoder is made.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vsearch.errors import EncoderError, EncoderMismatch
+
+if TYPE_CHECKING:
+    from vsearch.embed.protocol import Encoder
+    from vsearch.types import EncoderInfo
+
+
+def load_encoder(name: str = "auto", *, device: str | None = None, expect: EncoderInfo | None = None) -> Encoder:
+    """Make the encoder of that name; heavy weights are read by its first call.
+
+    name: ``mini``, ``toy``, ``auto``, ``openclip:NAME/TAG`` or ``NAME/TAG`` as open_clip lists them,
+    ``hf-hub:ORG/REPO``, ``local-dir:PATH``, or the path of such a folder.
+    device: ``cpu``, ``cuda`` or ``cuda:N``; None takes a GPU when there is one.
+    expect: the encoder pinned in an index.  With it, the loaded one must have the same fingerprint.
+    Raises EncoderError for an unknown name, EncoderUnavailable, EncoderMismatch.
+    """
+    encoder = _make(resolve(name)[0], device)
+    if expect is not None:
+        _check_same(encoder.info, expect)
+    return encoder
+
+
+def resolve(name: str) -> tuple[str, str]:
+    """Full name of the encoder that ``name`` stands for, and one line that says why.
+
+    Reads no weights and imports no torch; ``auto`` may ask the hub, for two seconds at most.
+    Raises EncoderError for a name that cannot be one.
+    """
+    if name == "auto":
+        from vsearch.embed.auto import choose
+
+        return choose()
+    full = _full_name(name)
+    return full, f"encoder {full}: as asked for"
+
+
+def _full_name(name: str) -> str:
+    if name in ("mini", "toy") or name.startswith("hf-hub:"):
+        return name
+    kind, colon, rest = name.partition(":")
+    if colon and kind == "local-dir":
+        return f"local-dir:{Path(rest).expanduser().absolute()}"
+    if colon and kind == "openclip" and "/" in rest:
+        return name
+    if Path(name).expanduser().is_dir():
+        return f"local-dir:{Path(name).expanduser().absolute()}"
+    if name.count("/") == 1 and not colon and not name.startswith((".", "/", "~")):
+        return f"openclip:{name}"
+    raise EncoderError(
+        f"There is no encoder named {name!r}. Give one of: auto, mini, toy, openclip:NAME/TAG, "
+        "hf-hub:ORG/REPO, local-dir:PATH; `vsearch models` lists them."
+    )
+
+
+def _make(full: str, device: str | None) -> Encoder:
+    if full == "toy":
+        from vsearch.embed.toy import Toy
+
+        return Toy()
+    if full == "mini":
+        from vsearch.embed.mini import Mini
+
+        return Mini(device)
+    from vsearch.embed.openclip import OpenClip
+
+    return OpenClip(full, device)
+
+
+def _check_same(found: EncoderInfo, expect: EncoderInfo) -> None:
+    if found.digest == expect.digest:
+        return
+    if found.name != expect.name:
+        mend = f"Use `--encoder {expect.name}`, or make a new index with this encoder."
+    else:
+        mend = (
+            f"Bring back the weights and the library versions of then ({_differences(found, expect)}), or "
+            f"make a new index: `vsearch index FOLDER --index NEW.vsearch --encoder {found.name}`."
+        )
+    raise EncoderMismatch(
+        f"The index was made with encoder {expect.name} ({expect.digest[:12]}), and the one loaded is "
+        f"{found.name} ({found.digest[:12]}): their vectors cannot be compared. {mend}"
+    )
+
+
+def _differences(found: EncoderInfo, expect: EncoderInfo) -> str:
+    kinds = ("weights", "dim", "preprocess", "settings", "normalised")
+    return "other " + ", ".join(k for k in kinds if getattr(found, k) != getattr(expect, k))

@@ -1,0 +1,111 @@
+"""The bundled encoder ``mini``: needs no network and no training, ever.
+
+A text's vector is its MiniLM sentence vector.  A picture's vector is the mean of the sentence vectors of the
+ImageNet class names, weighted by what a classifier sees in it:
+
+    p = softmax(logits / 2);  v = sum of p_c * t_c over the 50 likeliest classes c;  v / |v|
+
+where t_c is the unit vector of class name c.  (Convex combination of semantic embeddings: Norouzi et al. 2014,
+arXiv 1312.5650.)  It knows things that ImageNet names; it does not know people, actions, colours or relations.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vsearch.embed import minilm
+from vsearch.embed.classnames import imagenet_classnames
+from vsearch.embed.vectors import check_pixels, unit
+from vsearch.embed.weights import combined
+from vsearch.types import EncoderInfo, PixelSpec
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from vsearch.embed.lite2 import Lite2
+
+LITE2_SHA256 = "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
+TEMPERATURE = 2.0
+TOP = 50
+
+
+class Mini:
+    """MiniLM for texts, EfficientNet-Lite2 over its class names for pictures.  Thread-safe.
+
+    A text needs numpy only; torch is imported when the first picture comes.
+    """
+
+    preprocess = PixelSpec(size=260, resize="shortest", interpolation="bicubic", scale_to=260)
+
+    def __init__(self, device: str | None = None) -> None:
+        self._device = device
+        self._lock = threading.RLock()
+        self._text: minilm.MiniLM | None = None
+        self._image: tuple[Lite2, NDArray[np.float32]] | None = None
+
+    @cached_property
+    def info(self) -> EncoderInfo:
+        """Name, fingerprint and dimension; the pinned checksums stand for the weights, which are not read."""
+        weights = combined([LITE2_SHA256, minilm.WEIGHTS_SHA256, minilm.TOKENIZER_SHA256])
+        settings = {
+            "mean": 127,
+            "std": 128,
+            "temperature": TEMPERATURE,
+            "top": TOP,
+            "classes": hashlib.sha256("\n".join(imagenet_classnames()).encode()).hexdigest(),
+            "max_tokens": minilm.MAX_TOKENS,
+        }
+        return EncoderInfo("mini", weights, minilm.DIM, self.preprocess, settings)
+
+    @property
+    def precision(self) -> str:
+        """Precision of the image tower on this machine and why, in words; loads the tower."""
+        placement = self._image_tower()[0].placement
+        return f"{str(placement.dtype).removeprefix('torch.')} on {placement.device}: {placement.why}"
+
+    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed texts as (n, 384) float32 unit vectors.  Raises EncoderError, EncoderUnavailable."""
+        return unit(self._text_tower().encode(texts), "texts")
+
+    def encode_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Embed (n, 260, 260, 3) uint8 pictures as (n, 384) float32 unit vectors.
+
+        Raises EncoderError, EncoderUnavailable.
+        """
+        check_pixels(pixels, self.preprocess)
+        if not len(pixels):
+            return np.zeros((0, minilm.DIM), dtype=np.float32)
+        classifier, names = self._image_tower()
+        return unit(mixed(classifier.logits(pixels), names), "pictures")
+
+    def _text_tower(self) -> minilm.MiniLM:
+        with self._lock:
+            if self._text is None:
+                self._text = minilm.MiniLM()
+            return self._text
+
+    def _image_tower(self) -> tuple[Lite2, NDArray[np.float32]]:
+        with self._lock:
+            if self._image is None:
+                from vsearch.embed.lite2 import Lite2
+
+                self._image = Lite2(self._device), self.encode_texts(imagenet_classnames())
+            return self._image
+
+
+def mixed(logits: NDArray[np.float32], names: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probability-weighted mean of class vectors: (n, classes) and (classes, dim) to (n, dim), not normalised.
+
+    The weights are not scaled to sum to one: the length of the result has no meaning.
+    """
+    scaled = logits / np.float32(TEMPERATURE)
+    weights = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    least = np.partition(weights, -TOP, axis=1)[:, -TOP][:, None]
+    kept: NDArray[np.float32] = np.where(weights >= least, weights, np.float32(0)) @ names
+    return kept

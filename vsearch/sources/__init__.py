@@ -1,0 +1,40 @@
+"""Where pictures come from: folders, single files, lists and tables, as a stream of items."""
+
+from __future__ import annotations
+
+import os
+
+from vsearch.sources.chain import Chain, chain
+from vsearch.sources.files import Files, files, listing
+from vsearch.sources.folder import Folder, folder
+from vsearch.sources.protocol import AnyPath, Source
+from vsearch.sources.suffixes import PICTURE_SUFFIXES
+from vsearch.sources.table import Table, table
+
+__all__ = [
+    "PICTURE_SUFFIXES",
+    "AnyPath",
+    "Chain",
+    "Files",
+    "Folder",
+    "Source",
+    "Table",
+    "chain",
+    "files",
+    "folder",
+    "listing",
+    "source_for",
+    "table",
+]
+
+
+def source_for(path: AnyPath, *, follow_links: bool = False, hidden: bool = False) -> Source:
+    """The source for what a path is: a folder, a ``.csv`` or ``.tsv`` table, or one picture file.
+
+    Raises SourceError when nothing is there.
+    """
+    if os.path.isdir(path):
+        return folder(path, follow_links=follow_links, hidden=hidden)
+    if os.fsencode(path).lower().endswith((b".csv", b".tsv")):
+        return table(path)
+    return files([path], must_exist=True)

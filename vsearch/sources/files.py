@@ -1,0 +1,108 @@
+"""Single files, named one by one or in a list."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from vsearch.errors import SourceError
+from vsearch.sources.look import caption_name, item_or_failure, read_caption, scan_failure
+from vsearch.sources.protocol import AnyPath, absolute
+from vsearch.types import Failure, Item
+
+CHUNK = 1 << 20
+BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class Files:
+    """Files in the order given, each once.  Links are followed, since each was named on purpose."""
+
+    paths: Callable[[], Iterable[bytes]]
+
+    @property
+    def roots(self) -> tuple[bytes, ...]:
+        """None: a list covers no folder."""
+        return ()
+
+    def __iter__(self) -> Iterator[Item | Failure]:
+        """Look at each file.  Raises SourceError when the list itself cannot be read."""
+        seen: set[bytes] = set()
+        for path in self.paths():
+            if path not in seen:
+                seen.add(path)
+                yield _look(path)
+
+
+def _look(path: bytes) -> Item | Failure:
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError) as error:
+        return scan_failure(path, error)
+    parent, name = os.path.split(path)
+    return item_or_failure(path, status, read_caption(os.path.join(parent, caption_name(name))))
+
+
+def files(paths: Iterable[AnyPath], *, must_exist: bool = False) -> Files:
+    """Files of any name and suffix.
+
+    A file that is not there is a failure of stage ``scan``; with ``must_exist`` it raises SourceError at once.
+    """
+    named = [absolute(path) for path in paths]
+    if must_exist:
+        for path in named:
+            if not os.path.lexists(path):
+                raise SourceError(f"there is no file {os.fsdecode(path)!r}. Check the name and try again.")
+    return Files(lambda: named)
+
+
+def listing(list_file: AnyPath | BinaryIO, base: AnyPath | None = None) -> Files:
+    """Files named in a list: one a line, or NUL-separated as ``find -print0`` writes them.
+
+    list_file: a path, or a binary stream, which can be walked only once.
+    base: what relative paths are relative to; the current directory when None.
+    The list is NUL-separated when a NUL occurs in its first megabyte.  In lines a UTF-8 byte order mark and
+    the CR of CRLF are dropped, so names that end in CR or contain a newline need NULs.
+    Raises SourceError when the list cannot be read.
+    """
+    start = absolute(base if base is not None else os.curdir)
+    if isinstance(list_file, (str, bytes, os.PathLike)):
+        path = absolute(list_file)
+        _open(path).close()
+        return Files(lambda: _from_file(path, start))
+    stream = list_file
+    return Files(lambda: _names(stream, start))
+
+
+def _open(path: bytes) -> BinaryIO:
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        raise SourceError(
+            f"cannot read the list of files {os.fsdecode(path)!r}: {error.strerror}. Check its name and try again."
+        ) from error
+
+
+def _from_file(path: bytes, base: bytes) -> Iterator[bytes]:
+    with _open(path) as stream:
+        yield from _names(stream, base)
+
+
+def _names(stream: BinaryIO, base: bytes) -> Iterator[bytes]:
+    """Absolute paths.  Reads in pieces: a list may be longer than memory."""
+    piece = stream.read(CHUNK)
+    separator = b"\0" if b"\0" in piece else b"\n"
+    rest = piece.removeprefix(BOM)
+    while piece:
+        *whole, rest = rest.split(separator)
+        yield from (absolute(name, base) for name in map(_trim(separator), whole) if name)
+        piece = stream.read(CHUNK)
+        rest += piece
+    if name := _trim(separator)(rest):
+        yield absolute(name, base)
+
+
+def _trim(separator: bytes) -> Callable[[bytes], bytes]:
+    return (lambda name: name.removesuffix(b"\r")) if separator == b"\n" else (lambda name: name)

@@ -1,0 +1,158 @@
+"""A folder and everything below it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from vsearch.errors import SourceError
+from vsearch.sources.look import CAPTION_SUFFIX, caption_name, item_or_failure, read_caption, scan_failure
+from vsearch.sources.protocol import AnyPath, absolute
+from vsearch.sources.suffixes import PICTURE_SUFFIXES, suffix
+from vsearch.types import Failure, Item
+
+Entries = list[os.DirEntry[bytes]]
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Pictures below ``root``: the files of a folder by name, then its sub-folders by name."""
+
+    root: bytes
+    follow_links: bool = False
+    hidden: bool = False
+    all_files: bool = False
+
+    @property
+    def roots(self) -> tuple[bytes, ...]:
+        """The folder itself."""
+        return (self.root,)
+
+    def __iter__(self) -> Iterator[Item | Failure]:
+        """Walk the tree.  Raises SourceError when the root itself cannot be read."""
+        walk = _Walk(self)
+        _check_readable(self.root)
+        while folder := walk.next_folder():
+            try:
+                if not walk.is_new(folder):
+                    continue
+                with os.scandir(folder) as listing:
+                    entries = sorted(listing, key=lambda entry: entry.name)
+            except OSError as error:
+                yield scan_failure(folder, error)
+            else:
+                yield from walk.pictures(entries)
+                walk.descend(entries)
+
+
+@dataclass
+class _Walk:
+    """The state of one walk.
+
+    Linked folders wait until every real one was read, so that a picture that is reachable both ways
+    gets its real path and keeps it when the link goes.
+    """
+
+    spec: Folder
+    real: list[bytes] = field(default_factory=list)
+    linked: list[bytes] = field(default_factory=list)
+    seen: set[tuple[int, int]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.real.append(self.spec.root)
+
+    def next_folder(self) -> bytes | None:
+        queue = self.real or self.linked
+        return queue.pop() if queue else None
+
+    def is_new(self, folder: bytes) -> bool:
+        """False for a folder that was read before: links may make loops."""
+        status = os.stat(folder)
+        key = (status.st_dev, status.st_ino)
+        known = key in self.seen
+        self.seen.add(key)
+        return not known
+
+    def descend(self, entries: Entries) -> None:
+        for entry in reversed(entries):
+            if not self.is_wanted(entry.name) or entry.name.endswith(b".vsearch"):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                self.real.append(entry.path)
+            elif self.spec.follow_links and _is_folder(entry):
+                self.linked.append(entry.path)
+
+    def pictures(self, entries: Entries) -> Iterator[Item | Failure]:
+        captions = {entry.name for entry in entries if entry.name.endswith(CAPTION_SUFFIX)}
+        for entry in entries:
+            if self.is_picture(entry):
+                if (found := self.look(entry, captions)) is not None:
+                    yield found
+
+    def is_wanted(self, name: bytes) -> bool:
+        return self.spec.hidden or not name.startswith(b".")
+
+    def is_picture(self, entry: os.DirEntry[bytes]) -> bool:
+        if not self.is_wanted(entry.name):
+            return False
+        ending = suffix(entry.name)
+        if ending not in PICTURE_SUFFIXES and (not self.spec.all_files or ending == CAPTION_SUFFIX):
+            return False
+        if entry.is_symlink():
+            return self.spec.follow_links and not _is_folder(entry)
+        return not entry.is_dir(follow_symlinks=False)
+
+    def look(self, entry: os.DirEntry[bytes], captions: set[bytes]) -> Item | Failure | None:
+        try:
+            status = entry.stat(follow_symlinks=self.spec.follow_links)
+        except FileNotFoundError as error:
+            # A file that went away since the folder was read is no failure; a link that leads nowhere is.
+            return scan_failure(entry.path, error) if entry.is_symlink() else None
+        except OSError as error:
+            return scan_failure(entry.path, error)
+        beside = caption_name(entry.name)
+        caption = None
+        if beside in captions:
+            caption = read_caption(os.path.join(os.path.dirname(entry.path), beside))
+        return item_or_failure(entry.path, status, caption)
+
+
+def _is_folder(entry: os.DirEntry[bytes]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a loop of links is neither folder nor file; stat tells why
+        return False
+
+
+def _check_readable(root: bytes) -> None:
+    try:
+        os.scandir(root).close()
+    except OSError as error:
+        shown = os.fsdecode(root)
+        raise SourceError(
+            f"cannot read the folder {shown!r}: {error.strerror}. Check that the disk is there and the name is right."
+        ) from error
+
+
+def folder(
+    path: AnyPath, *, follow_links: bool = False, hidden: bool = False, all_files: bool = False
+) -> Folder:
+    """Every picture below a folder.
+
+    follow_links: follow symbolic links to folders and files; loops end, a folder is read once.
+    hidden: also names that start with a dot.  all_files: whatever the suffix is, but for ``.txt`` captions.
+    Folders named ``*.vsearch`` are indexes and are left out.
+    Raises SourceError when there is no such folder.
+    """
+    root = absolute(path)
+    shown = os.fsdecode(root)
+    if not os.path.lexists(root):
+        raise SourceError(f"there is no folder {shown!r}. Check the name, and that the disk is there.")
+    if not os.path.isdir(root):
+        raise SourceError(f"{shown!r} is not a folder. Name the folder that it is in, or use files([path]).")
+    if root.endswith(b".vsearch"):
+        raise SourceError(
+            f"{shown!r} is an index, not a folder of pictures. Name the folder with the pictures."
+        )
+    return Folder(root, follow_links, hidden, all_files)

@@ -1,0 +1,31 @@
+"""What every source is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Protocol
+
+from vsearch.types import Failure, Item
+
+AnyPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+
+
+class Source(Protocol):
+    """A stream of pictures, each yielded once, in a fixed order.
+
+    roots: absolute folders that the source covers whole: an indexed picture below one of them that is not
+    yielded has vanished.  Empty for lists, whose silence about a picture says nothing.
+    """
+
+    @property
+    def roots(self) -> tuple[bytes, ...]:
+        """The folders covered whole."""
+
+    def __iter__(self) -> Iterator[Item | Failure]:
+        """Pictures, and what could not be looked at (stage ``scan``).  Raises SourceError."""
+
+
+def absolute(path: AnyPath, base: bytes = b"") -> bytes:
+    """The absolute path as bytes, links not resolved, relative to ``base`` or the current directory."""
+    return os.path.abspath(os.path.join(base, os.fsencode(path)))

@@ -1,0 +1,10 @@
+"""The store: LMDB as the only truth, flat fp16 files for vectors, FAISS files as a cache that LMDB may name."""
+
+from __future__ import annotations
+
+from vsearch.store.batch import Addition, Batch
+from vsearch.store.records import Generation, Head, Record, Segment, Space
+from vsearch.store.snapshot import Snapshot
+from vsearch.store.store import Store
+
+__all__ = ["Addition", "Batch", "Generation", "Head", "Record", "Segment", "Snapshot", "Space", "Store"]

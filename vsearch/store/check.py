@@ -1,0 +1,142 @@
+"""Prove, offline, that an index is what was committed: every record, every row, every file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from vsearch import files
+from vsearch.errors import IndexCorrupt
+from vsearch.store.environment import verify_structure
+from vsearch.store.maintain import INDEX_FILE
+from vsearch.store.records import Generation, Segment
+from vsearch.store.segments import SegmentReader
+from vsearch.store.snapshot import Snapshot
+from vsearch.store.store import Store
+
+
+@dataclass
+class Findings:
+    """What a check found.  problems: in words, empty when all is well.
+
+    lost: ids of pictures whose vectors are damaged or gone; they can be embedded again.
+    bad_generation: the FAISS file is damaged; it can be built again from the vectors.
+    bad_metadata: LMDB itself is damaged; only a backup or a new index helps.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    lost: set[int] = field(default_factory=set)
+    bad_generation: bool = False
+    bad_metadata: bool = False
+    images: int = 0
+    bytes: int = 0
+
+
+def check(store: Store) -> Findings:
+    """Read everything once (LMDB twice) and compare it with its checksums and with itself."""
+    found = Findings()
+    try:
+        _check_structure(store)
+        with store.tolerant_snapshot() as snapshot:
+            _check_tables(store, snapshot, found)
+            _check_segments(store, snapshot, found)
+            if snapshot.space.generation is not None:
+                _check_generation(store, snapshot, snapshot.space.generation, found)
+    except IndexCorrupt as error:
+        found.problems.append(str(error))
+        found.bad_metadata = True
+    return found
+
+
+def _check_structure(store: Store) -> None:
+    # A writer may be at work, so the walk is over a copy made in one transaction.
+    with tempfile.TemporaryDirectory(prefix="vsearch-check-") as folder:
+        copy = Path(folder) / "data.mdb"
+        store.copy_metadata(copy)
+        verify_structure(copy)
+
+
+def _check_tables(store: Store, snapshot: Snapshot, found: Findings) -> None:
+    problems = found.problems
+    shown, missing, paths, total = set(), 0, 0, 0
+    for id, record in snapshot.items():
+        total += 1
+        missing += record.missing
+        paths += snapshot.at_path(record.path) == id
+        if id not in snapshot.with_content(record.content):
+            problems.append(f"id {id}: not listed under its content hash")
+        if not record.missing:
+            shown.add(id)
+    live = set(snapshot.live_ids().tolist())
+    if live != shown:
+        problems.append(f"the list of live ids disagrees with the records about ids {sorted(live ^ shown)[:8]}")
+    if (total, missing) != (snapshot.head.images, snapshot.head.missing):
+        problems.append(f"{total} records, {missing} of them missing, but the head says {snapshot.head.images}")
+    entries = store.entries_in(snapshot)
+    if not paths == total == entries[b"path"] == entries[b"content"]:
+        problems.append(f"{total} records, but {entries[b'path']} paths and {entries[b'content']} content hashes")
+    found.images = total
+    for failure in snapshot.failures():
+        if not failure.reason:
+            problems.append(f"{failure.uri}: a failure without a reason")
+
+
+def _check_segments(store: Store, snapshot: Snapshot, found: Findings) -> None:
+    ids = np.array([id for id, _ in snapshot.items()], np.int64)
+    covered = np.zeros(len(ids), bool)
+    whole = {r.segment.number: r for r in snapshot.readers}
+    for segment in snapshot.space.segments:
+        reader = whole.get(segment.number)
+        if reader is None or reader.segment != segment:
+            found.problems.append(_why_unreadable(store, snapshot, segment))
+        if reader is not None:
+            covered |= reader.rows_of(ids) >= 0
+            found.bytes += reader.rows.nbytes
+            _check_rows(snapshot, reader, found)
+    bare = ids[~covered]
+    if len(bare):
+        found.lost.update(bare.tolist())
+        found.problems.append(f"{len(bare)} pictures have no vector (first id {bare[0]})")
+
+
+def _why_unreadable(store: Store, snapshot: Snapshot, segment: Segment) -> str:
+    folder = store.layout.vectors(snapshot.space.name)
+    try:
+        SegmentReader(folder, segment, snapshot.space.dim, store.segment_header(snapshot.space))
+    except (IndexCorrupt, OSError) as error:
+        return str(error)
+    return f"{folder / segment.name}: changed while it was checked"
+
+
+def _check_rows(snapshot: Snapshot, reader: SegmentReader, found: Findings) -> None:
+    bad = snapshot.damaged(reader)
+    if bad:
+        found.lost.update(bad)
+        shown = ", ".join(map(str, bad[:8])) + (" …" if len(bad) > 8 else "")
+        found.problems.append(f"{reader.path}: the vectors of {len(bad)} pictures are damaged (ids {shown})")
+
+
+def _check_generation(store: Store, snapshot: Snapshot, generation: Generation, found: Findings) -> None:
+    path = store.layout.ann(snapshot.space.name) / generation.name / INDEX_FILE
+    problem = generation_problem(path, generation)
+    if problem:
+        found.bad_generation = True
+        found.problems.append(problem)
+    else:
+        found.bytes += generation.length
+
+
+def generation_problem(path: Path, generation: Generation) -> str | None:
+    """Why a FAISS file is not the one that was published, or None when it is."""
+    try:
+        if (length := os.stat(path).st_size) != generation.length:
+            return f"{path}: {length:,} bytes instead of {generation.length:,}"
+        if files.sha256_of(path).sha256 != generation.sha256:
+            return f"{path}: the content does not match its checksum"
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    return None

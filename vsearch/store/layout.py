@@ -1,0 +1,79 @@
+"""Names of what lies on disk, and the line that says which format it is."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from vsearch.errors import FormatTooNew, IndexNotFound
+
+FORMAT_VERSION = 1
+VECTORS = "vectors"
+ANN = "ann"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where everything of one index is."""
+
+    root: Path
+
+    @property
+    def format(self) -> Path:
+        """One line: the word vsearch, the format version, a uuid.  Written once."""
+        return self.root / "FORMAT"
+
+    @property
+    def lock(self) -> Path:
+        """The writer's lock."""
+        return self.root / "LOCK"
+
+    @property
+    def meta(self) -> Path:
+        """The LMDB environment."""
+        return self.root / "meta"
+
+    @property
+    def data(self) -> Path:
+        """LMDB's data file."""
+        return self.meta / "data.mdb"
+
+    def space(self, name: str) -> Path:
+        """All of one joint space."""
+        return self.root / "spaces" / name
+
+    def vectors(self, space: str) -> Path:
+        """The vector segments of a space."""
+        return self.space(space) / VECTORS
+
+    def ann(self, space: str) -> Path:
+        """The FAISS generations of a space."""
+        return self.space(space) / ANN
+
+
+def format_line(identity: str) -> bytes:
+    """The content of FORMAT."""
+    return f"vsearch {FORMAT_VERSION} {identity}\n".encode()
+
+
+def read_format(root: Path) -> str:
+    """The uuid of the index at ``root``.  Raises IndexNotFound, FormatTooNew."""
+    if not root.exists():
+        raise IndexNotFound(f"{root}: no such index; make one with: vsearch index FOLDER --index {root}")
+    try:
+        told = Layout(root).format.read_bytes()[:200].decode("ascii").split()
+        word, version, identity = told[0], int(told[1]), str(uuid.UUID(told[2]))
+    except (OSError, ValueError, IndexError):
+        word, version, identity = "", 0, ""
+    if word != "vsearch" or version < 1:
+        raise IndexNotFound(
+            f"{root}: this is not a vsearch index (its FORMAT line is missing or damaged); "
+            f"name another place, or make one with: vsearch index FOLDER --index NEW.vsearch"
+        )
+    if version > FORMAT_VERSION:
+        raise FormatTooNew(
+            f"{root}: format {version}, but this vsearch reads up to {FORMAT_VERSION}; "
+            f"upgrade with: pip install --upgrade vsearch-engine"
+        )
+    return identity

@@ -1,0 +1,205 @@
+"""Work on a whole store: publish a FAISS generation, compact, back up."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from vsearch import files
+from vsearch.errors import IndexCorrupt, IndexExists
+from vsearch.store import segments
+from vsearch.store.layout import Layout, format_line
+from vsearch.store.records import Generation, Segment, Space, seal
+from vsearch.store.segments import CHUNK_ROWS, SegmentReader
+from vsearch.store.snapshot import Snapshot, chunk_prefix
+from vsearch.store.store import Store, add_space_folder, unpack_encoder
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+INDEX_FILE = "index.faiss"
+_TRIES = 20
+
+
+def publish_generation(
+    store: Store, write: Callable[[files.Sink], None], *, upto: int, count: int, recipe: str, report: dict[str, Any]
+) -> Generation:
+    """Write a FAISS index under a name that was never used, then name it in the metadata.
+
+    upto: ids below it are in the index.  recipe: TOML with every number filled in.  What was there before stays
+    until readers have let go of it.
+    """
+    with store.writing() as (_, space):
+        number = store.take_number("next_generation")
+        folder = store.layout.ann(space.name) / f"{number:04d}-{secrets.token_hex(4)}"
+        files.make_dir(folder)
+        published = files.publish(folder / INDEX_FILE, write)
+        files.publish(folder / "recipe.toml", lambda sink: sink.put(recipe.encode()))
+        told = msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
+        files.publish(folder / "report.json", lambda sink: sink.put(told))
+        generation = Generation(folder.name, published.length, published.sha256, upto, count, recipe)
+        store.replace_space(msgspec.structs.replace(space, generation=generation))
+    store.collect_garbage()
+    return generation
+
+
+def drop_generation(store: Store) -> None:
+    """Forget the FAISS index; everything is searched exactly until the next build."""
+    with store.writing() as (_, space):
+        store.replace_space(msgspec.structs.replace(space, generation=None))
+    store.collect_garbage()
+
+
+def compact(store: Store) -> int:
+    """Give back the room of vectors that no picture has any more; return how many rows went.
+
+    Ids stay what they are, so FAISS generations stay right.
+    """
+    with store.writing() as (_, space), store.snapshot() as snapshot:
+        gone = _rewrite_all(store, space, snapshot)
+    store.collect_garbage()
+    return gone
+
+
+def salvage(store: Store) -> None:
+    """Rewrite damaged segments from the rows that are whole, after the lost pictures were dropped."""
+    with store.writing() as (_, space), store.tolerant_snapshot() as snapshot:
+        _rewrite_all(store, space, snapshot)
+    store.collect_garbage()
+
+
+def _rewrite_all(store: Store, space: Space, snapshot: Snapshot) -> int:
+    kept = np.array([id for id, _ in snapshot.items()], np.int64)
+    whole = {s.number: s for s in space.segments}
+    fresh: list[Segment] = []
+    sums: dict[int, list[tuple[int, bytes]]] = {}
+    gone = 0
+    for reader in snapshot.readers:
+        mask = np.isin(reader.ids_of(0, reader.segment.rows), kept, assume_unique=True)
+        dead = whole[reader.segment.number].rows - int(mask.sum())
+        gone += dead
+        if dead == 0:
+            fresh.append(reader.segment)
+        elif mask.any():
+            segment, told = _rewrite(store, snapshot, reader, np.flatnonzero(mask))
+            fresh.append(segment)
+            sums[segment.number] = told
+    if tuple(fresh) != space.segments:
+        store.replace_space(msgspec.structs.replace(space, segments=tuple(fresh)), _swap_sums(space, fresh, sums))
+    return gone
+
+
+def _rewrite(
+    store: Store, snapshot: Snapshot, reader: SegmentReader, rows: NDArray[np.int64]
+) -> tuple[Segment, list[tuple[int, bytes]]]:
+    space = snapshot.space
+    folder = store.layout.vectors(space.name)
+    ids = reader.ids_of(0, reader.segment.rows)[rows]
+    number = store.take_number("next_segment")
+    head = store.segment_header(space)
+    sums: list[tuple[int, bytes]] = []
+
+    def chunks() -> Iterator[NDArray[np.float16]]:
+        for at in range(0, len(rows), CHUNK_ROWS):
+            mine = rows[at : at + CHUNK_ROWS]
+            snapshot.verify(reader, int(mine[0]), int(mine[-1]) + 1)
+            chunk = np.ascontiguousarray(reader.rows[mine])
+            sums.append((at, segments.checksums(chunk)))
+            yield chunk
+
+    name = Segment(number, int(ids[0]), int(ids[-1]) + 1, len(ids))
+    segments.write_compacted(folder / name.name, head, chunks())
+    told = segments.write_ids(folder / name.ids_name, ids)
+    return msgspec.structs.replace(name, ids_sha256=told), sums
+
+
+def _swap_sums(
+    space: Space, fresh: list[Segment], sums: dict[int, list[tuple[int, bytes]]]
+) -> Callable[[Any, Any], None]:
+    """The edit that replaces the checksums of rewritten segments, for the transaction that names the new ones."""
+    kept = {s.number for s in fresh}
+
+    def edit(txn: Any, table: Any) -> None:
+        for old in (s for s in space.segments if s.number not in kept):
+            prefix = chunk_prefix(space.key, old.number)
+            with txn.cursor(table) as cursor:
+                more = cursor.set_range(prefix)
+                while more and cursor.key()[:6] == prefix:
+                    more = cursor.delete()
+        for number, chunks in sums.items():
+            for row, told in chunks:
+                txn.put(chunk_prefix(space.key, number) + row.to_bytes(4, "big"), seal(told), db=table)
+
+    return edit
+
+
+def backup(store: Store, destination: Path) -> None:
+    """Copy a consistent moment of the store to a new place while others read and write.
+
+    The metadata is copied first, in one LMDB transaction; then the files that *this copy* names are linked (or
+    copied, on another disk).  Raises IndexExists, DiskFull, IndexNotWritable.
+    """
+    if destination.exists():
+        raise IndexExists(f"{destination}: there is something already; name a new place for the backup")
+    with files.storage_errors(destination):
+        for _ in range(_TRIES):
+            with suppress(FileNotFoundError):
+                return _backup(store, destination)
+    raise IndexCorrupt(
+        f"{store.layout.root}: a file that the metadata names is gone; embed its pictures again with: vsearch repair"
+    )
+
+
+def _backup(store: Store, destination: Path) -> None:
+    scratch = destination.with_name(f".{destination.name}.new-{secrets.token_hex(8)}")
+    with ExitStack() as on_error:
+        files.make_dir(scratch)
+        on_error.callback(files.unlink, scratch)
+        to = Layout(scratch)
+        files.publish(to.lock, lambda sink: sink.put(files.CLEAN))
+        files.make_dir(to.meta)
+        files.make_dir(to.root / "spaces")
+        store.copy_metadata(to.data)
+        files.publish(to.format, lambda sink: sink.put(format_line(store.identity)))
+        copied = Store.open(scratch)
+        try:
+            with copied.read() as txn:
+                space = copied.space_in(txn, copied.head_in(txn))
+        finally:
+            copied.close()
+        # A compaction may have taken a file away since the metadata was copied: FileNotFoundError, and start over.
+        _link_space(store.layout, to, space)
+        files.rename(scratch, destination)
+        on_error.pop_all()
+
+
+def _link_space(old: Layout, new: Layout, space: Space) -> None:
+    add_space_folder(new, unpack_encoder(space.encoder))
+    for segment in space.segments:
+        _link_rows(old.vectors(space.name), new.vectors(space.name), segment, space.dim)
+    if space.generation is not None:
+        folder = new.ann(space.name) / space.generation.name
+        files.make_dir(folder)
+        for path in (old.ann(space.name) / space.generation.name).iterdir():
+            files.link_or_copy(path, folder / path.name)
+
+
+def _link_rows(old: Path, new: Path, segment: Segment, dim: int) -> None:
+    # A segment that may still grow must not be shared: a writer of the copy would write into the original.
+    if segment.ids_sha256:
+        files.link_or_copy(old / segment.name, new / segment.name)
+        files.link_or_copy(old / segment.ids_name, new / segment.ids_name)
+    else:
+        files.copy(old / segment.name, new / segment.name, segments.HEADER + segment.rows * dim * 2)
+
+
+def size_on_disk(root: Path) -> int:
+    """Bytes of all files, by stat alone: opening LMDB's lock file would drop this process's lock."""
+    return sum(os.lstat(os.path.join(folder, name)).st_size for folder, _, names in os.walk(root) for name in names)

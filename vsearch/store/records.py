@@ -1,0 +1,174 @@
+"""How LMDB values are written: fixed-layout item records, and checksummed msgpack for the few others.
+
+LMDB keeps no checksums, so every value carries its own CRC-32.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+
+from vsearch.errors import IndexCorrupt
+
+MISSING = 1
+RACY = 2
+
+_ITEM = struct.Struct("<16sQqqqIIHHI")
+_CRC = struct.Struct("<I")
+_ID = struct.Struct(">Q")
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Record:
+    """Everything kept of one picture.
+
+    content: 16-byte XXH3-128 of the file's bytes.  width, height: pixels, upright.
+    flags: MISSING (no longer where it was), RACY (written so shortly before it was read that its time and size
+    cannot tell a later change).
+    """
+
+    path: bytes
+    content: bytes
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    added_ns: int
+    width: int
+    height: int
+    caption: str | None = None
+    flags: int = 0
+
+    @property
+    def missing(self) -> bool:
+        """Whether the file was gone when it was last looked for."""
+        return bool(self.flags & MISSING)
+
+    def pack(self) -> bytes:
+        """64 bytes, the path, the caption, a CRC-32: no parsing on the way back."""
+        caption = b"" if self.caption is None else self.caption.encode()
+        head = _ITEM.pack(
+            self.content,
+            self.size,
+            self.mtime_ns,
+            self.ctime_ns,
+            self.added_ns,
+            self.width,
+            self.height,
+            self.flags,
+            len(self.path),
+            len(caption),
+        )
+        return seal(head + self.path + caption)
+
+    @classmethod
+    def unpack(cls, raw: bytes) -> Record:
+        """The record that ``pack`` made.  Raises IndexCorrupt."""
+        body = opened(raw, "the record of a picture")
+        content, size, mtime, ctime, added, width, height, flags, n, m = _ITEM.unpack_from(body)
+        start = _ITEM.size
+        caption = body[start + n : start + n + m].decode() if m else None
+        return cls(body[start : start + n], content, size, mtime, ctime, added, width, height, caption, flags)
+
+
+class Segment(msgspec.Struct, frozen=True, array_like=True):
+    """A file of vectors and how many of its rows are committed.
+
+    Rows are in id order.  Row r holds id ``first_id + r``, unless ``ids_sha256`` is set: then a compaction left
+    gaps, and a file of the same name with ``.ids`` lists the id of each row.
+    end_id: one past the last id.
+    """
+
+    number: int
+    first_id: int
+    end_id: int
+    rows: int
+    ids_sha256: str = ""
+
+    @property
+    def name(self) -> str:
+        """File name of the rows."""
+        return f"{self.number:08d}.f16"
+
+    @property
+    def ids_name(self) -> str:
+        """File name of the ids, where there is one."""
+        return f"{self.number:08d}.ids"
+
+
+class Generation(msgspec.Struct, frozen=True, array_like=True):
+    """A FAISS index over all live vectors with ids below ``upto``: a cache, believed only if its hash agrees."""
+
+    name: str
+    length: int
+    sha256: str
+    upto: int
+    count: int
+    recipe: str
+
+
+class Space(msgspec.Struct, frozen=True):
+    """One joint space: its encoder, its vectors, its live generation."""
+
+    key: int
+    name: str
+    encoder: bytes
+    dim: int
+    segments: tuple[Segment, ...] = ()
+    generation: Generation | None = None
+
+
+class Head(msgspec.Struct, frozen=True):
+    """What holds for the whole index.  Counters only grow: names and ids are never used twice."""
+
+    identity: str
+    next_id: int = 0
+    next_segment: int = 1
+    next_generation: int = 1
+    space: str = ""
+    images: int = 0
+    missing: int = 0
+
+
+def seal(body: bytes) -> bytes:
+    """Append the CRC-32."""
+    return body + _CRC.pack(zlib.crc32(body))
+
+
+def opened(raw: bytes, what: str) -> bytes:
+    """The body of a sealed value.  Raises IndexCorrupt."""
+    body, told = raw[:-4], raw[-4:]
+    if len(raw) < 4 or _CRC.pack(zlib.crc32(body)) != told:
+        raise IndexCorrupt(
+            f"the metadata is damaged: {what} does not match its checksum. "
+            f"See what is left with: vsearch check; rebuild what can be rebuilt with: vsearch repair"
+        )
+    return body
+
+
+def encode(value: msgspec.Struct) -> bytes:
+    """A state value for LMDB."""
+    return seal(msgspec.msgpack.encode(value))
+
+
+def decode(raw: bytes, kind: type[T], what: str) -> T:
+    """The value that ``encode`` wrote.  Raises IndexCorrupt."""
+    try:
+        return msgspec.msgpack.decode(opened(raw, what), type=kind)
+    except msgspec.DecodeError as error:
+        raise IndexCorrupt(f"the metadata is damaged: {what} cannot be read ({error})") from error
+
+
+def id_key(id: int) -> bytes:
+    """LMDB key of an id: big-endian, so that the tree is in id order and new ids go to its end."""
+    return _ID.pack(id)
+
+
+def key_id(key: bytes) -> int:
+    """The id of a key."""
+    return int(_ID.unpack(key)[0])

@@ -1,0 +1,215 @@
+"""One consistent moment of an index: every answer is made from a single LMDB read transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+import numpy as np
+
+from vsearch.errors import IndexCorrupt
+from vsearch.store import live as live_ids
+from vsearch.store.batch import path_key
+from vsearch.store.records import Head, Record, Space, id_key, key_id, opened
+from vsearch.store.segments import SegmentReader, damaged_rows
+from vsearch.types import Failure
+
+if TYPE_CHECKING:
+    import lmdb
+    from numpy.typing import NDArray
+
+BLOCK_ROWS = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a snapshot needs decoded, kept between snapshots until the next commit."""
+
+    txn_id: int
+    head: Head
+    space: Space
+    live: NDArray[np.uint8]
+
+
+class Readers(Protocol):
+    """Where a snapshot gets its memory-mapped segments from."""
+
+    def __call__(self, state: State) -> list[SegmentReader]:
+        """The readers of all segments of a state.  Raises FileNotFoundError when a compaction took one away."""
+
+
+class Snapshot:
+    """What the store holds, as of one commit.  Valid inside ``with store.snapshot() as snapshot``."""
+
+    def __init__(
+        self, txn: lmdb.Transaction, tables: dict[bytes, Any], state: State, readers: list[SegmentReader]
+    ) -> None:
+        self._txn = txn
+        self._tables = tables
+        self._readers = readers
+        self.head = state.head
+        self.space = state.space
+        self.live = state.live
+        self.txn_id = state.txn_id
+
+    def __len__(self) -> int:
+        return self.head.images
+
+    def record(self, id: int) -> Record | None:
+        """The record of an id, also of a missing picture; None for one that was dropped or never given."""
+        raw = self._txn.get(id_key(id), db=self._tables[b"item"])
+        return None if raw is None else Record.unpack(raw)
+
+    def items(self) -> Iterator[tuple[int, Record]]:
+        """All pictures, missing ones too, in id order."""
+        with self._txn.cursor(self._tables[b"item"]) as cursor:
+            for key, raw in cursor:
+                yield key_id(key), Record.unpack(raw)
+
+    def at_path(self, path: bytes) -> int | None:
+        """The id of the picture at a path."""
+        raw = self._txn.get(path_key(path), db=self._tables[b"path"])
+        return None if raw is None else key_id(raw)
+
+    def with_content(self, content: bytes) -> list[int]:
+        """Ids of the pictures with these bytes (16-byte XXH3-128)."""
+        with self._txn.cursor(self._tables[b"content"]) as cursor:
+            if not cursor.set_key(content):
+                return []
+            return [key_id(raw) for raw in cursor.iternext_dup()]
+
+    def failures(self) -> Iterator[Failure]:
+        """Files that could not be read, as remembered."""
+        with self._txn.cursor(self._tables[b"failure"]) as cursor:
+            for _, raw in cursor:
+                yield unpack_failure(raw)
+
+    def failure_at(self, path: bytes) -> Failure | None:
+        """What is remembered of a file that could not be read."""
+        raw = self._txn.get(path_key(path), db=self._tables[b"failure"])
+        return None if raw is None else unpack_failure(raw)
+
+    def count(self, table: Any) -> int:
+        """Entries of a table."""
+        return int(self._txn.stat(table)["entries"])
+
+    def is_live(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether each id may be shown."""
+        return live_ids.test(self.live, ids)
+
+    def live_ids(self) -> NDArray[np.int64]:
+        """All ids that may be shown, ascending."""
+        return live_ids.ids(self.live)
+
+    def vectors(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Stored vectors of ids that exist: (n, dim) float32.  Raises IndexCorrupt for an id without a row."""
+        out = np.zeros((len(ids), self.space.dim), np.float32)
+        found = np.zeros(len(ids), bool)
+        for reader in self._readers:
+            rows = reader.rows_of(ids)
+            mine = np.flatnonzero(rows >= 0)
+            if len(mine):
+                order = mine[np.argsort(rows[mine])]
+                out[order] = reader.rows[rows[order]]
+                found[mine] = True
+        if not found.all():
+            lost = ids[~found]
+            raise IndexCorrupt(
+                f"{len(lost)} pictures have no vector (first id {lost[0]}); embed them again with: vsearch repair",
+                tuple(int(i) for i in lost),
+            )
+        return out
+
+    def blocks(self, start: int = 0) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float16]]]:
+        """All rows with ids from ``start`` on, dead ones too, as (ids (n,), rows (n, dim) fp16) in id order.
+
+        Rows are verified against their checksums when this process reads them for the first time.
+        Raises IndexCorrupt, naming the ids, when live rows are damaged.
+        """
+        for reader in self._readers:
+            stop = reader.segment.rows
+            for first in range(reader.first_row_from(start), stop, BLOCK_ROWS):
+                end = min(first + BLOCK_ROWS, stop)
+                self.verify(reader, first, end)
+                yield reader.ids_of(first, end), reader.rows[first:end]
+
+    def verify(self, reader: SegmentReader, first: int, stop: int) -> None:
+        """Compare rows [first, stop) with their checksums, once per process.  Raises IndexCorrupt naming the ids."""
+        for start, rows, told in self.chunks(reader, first, stop):
+            if start in reader.verified:
+                continue
+            ids = self._damaged(reader, start, rows, told)
+            if ids:
+                raise IndexCorrupt(
+                    f"{reader.path}: the vectors of {len(ids)} pictures are damaged (ids "
+                    f"{', '.join(map(str, ids[:8]))}{' …' if len(ids) > 8 else ''}); "
+                    f"embed just those again with: vsearch repair",
+                    tuple(ids),
+                )
+            reader.verified.add(start)
+
+    def damaged(self, reader: SegmentReader) -> list[int]:
+        """Ids whose rows do not match their checksums, of all that are kept."""
+        chunks = self.chunks(reader, 0, reader.segment.rows)
+        return [id for start, rows, told in chunks for id in self._damaged(reader, start, rows, told)]
+
+    def _damaged(self, reader: SegmentReader, start: int, rows: int, told: bytes) -> list[int]:
+        bad = damaged_rows(reader.rows[start : start + rows], told)
+        ids = reader.ids_of(start, start + rows)
+        return [int(ids[r]) for r in bad if self.record(int(ids[r])) is not None]
+
+    def chunks(self, reader: SegmentReader, first: int, stop: int) -> Iterator[tuple[int, int, bytes]]:
+        """(first row, rows, checksums) of the chunks that overlap rows [first, stop).
+
+        Raises IndexCorrupt when they do not cover every row.
+        """
+        prefix = chunk_prefix(self.space.key, reader.segment.number)
+        reached = None
+        with self._txn.cursor(self._tables[b"sums"]) as cursor:
+            more = cursor.set_range(prefix + (first + 1).to_bytes(4, "big"))
+            more = cursor.prev() if more else cursor.last()
+            while more and cursor.key()[:6] == prefix:
+                start = int.from_bytes(cursor.key()[6:], "big")
+                if start >= stop:
+                    break
+                told = opened(cursor.value(), "the checksums of vectors")
+                rows = (len(told) - 8) // 4
+                if start != reached and reached is not None:
+                    break
+                reached = start + rows
+                yield start, rows, told
+                more = cursor.next()
+        if stop > first and (reached is None or reached < stop):
+            raise IndexCorrupt(f"{reader.path}: rows without checksums; the metadata is damaged: vsearch check")
+
+    @property
+    def readers(self) -> list[SegmentReader]:
+        """The memory-mapped segments."""
+        return self._readers
+
+
+def chunk_prefix(space: int, segment: int) -> bytes:
+    """Start of the keys of a segment's checksums."""
+    return space.to_bytes(2, "big") + segment.to_bytes(4, "big")
+
+
+class _StoredFailure(msgspec.Struct, array_like=True):
+    path: bytes
+    stage: str
+    reason: str
+    size: int
+    mtime_ns: int
+
+
+def pack_failure(failure: Failure) -> bytes:
+    """A failure as LMDB value, without its seal."""
+    told = _StoredFailure(failure.path, failure.stage, failure.reason, failure.size, failure.mtime_ns)
+    return msgspec.msgpack.encode(told)
+
+
+def unpack_failure(raw: bytes) -> Failure:
+    """The failure that ``pack_failure`` made."""
+    told = msgspec.msgpack.decode(opened(raw, "a remembered failure"), type=_StoredFailure)
+    return Failure(told.path, told.stage, told.reason, told.size, told.mtime_ns)  # type: ignore[arg-type]

@@ -1,0 +1,468 @@
+"""The store as a whole: create, open, read a moment, commit a batch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lmdb
+import msgspec
+import numpy as np
+
+from vsearch import files
+from vsearch.errors import DimensionMismatch, IndexClosed, IndexCorrupt, IndexExists, IndexLocked, IndexNotWritable
+from vsearch.store import live as live_ids
+from vsearch.store import segments
+from vsearch.store.batch import Addition, Batch, path_key
+from vsearch.store.environment import Environment, create_environment, open_environment
+from vsearch.store.layout import Layout, format_line, read_format
+from vsearch.store.records import Head, Record, Segment, Space, decode, encode, id_key, key_id, seal
+from vsearch.store.segments import CHUNK_ROWS, MAX_ROWS, SegmentReader
+from vsearch.store.snapshot import Snapshot, State, chunk_prefix, pack_failure
+from vsearch.types import EncoderInfo, PixelSpec
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_HEAD = b"head"
+_TRIES = 20
+
+
+class Store:
+    """One index on disk.  Any number of threads and processes may read while one writes."""
+
+    def __init__(self, root: Path, env: Environment, identity: str, lock: files.WriterLock | None) -> None:
+        self.layout = Layout(root)
+        self._env = env
+        self.identity = identity
+        self._lock = lock
+        self._broken = False
+        self._closed = False
+        self._guard = threading.Lock()
+        self._state: State | None = None
+        self._open_segments: dict[int, SegmentReader] = {}
+
+    @classmethod
+    def create(cls, root: Path, info: EncoderInfo) -> Store:
+        """Make an empty index for one encoder and open it for writing.
+
+        It is made under a scratch name and appears whole.  Raises IndexExists, IndexNotWritable, DiskFull.
+        """
+        root = Path(os.path.abspath(root))
+        if root.exists() and (not root.is_dir() or any(root.iterdir())):
+            raise IndexExists(f"{root}: there is something already; open it, or name another place with --index")
+        identity = str(uuid.uuid4())
+        with files.storage_errors(root):
+            _clear_scratch(root)
+            scratch = root.with_name(f".{root.name}.new-{uuid.uuid4().hex}")
+            with ExitStack() as on_error:
+                files.make_dir(scratch)
+                on_error.callback(shutil.rmtree, scratch, ignore_errors=True)
+                lock = files.WriterLock(scratch / "LOCK")
+                on_error.callback(lock.release, clean=False)
+                _fill(Layout(scratch), identity, info)
+                files.rename(scratch, root)
+                on_error.pop_all()
+        lock.release(clean=True)
+        return cls.open(root, write=True)
+
+    @classmethod
+    def open(cls, root: Path, *, write: bool = False) -> Store:
+        """Open an index.  Raises IndexNotFound, FormatTooNew, IndexLocked, IndexCorrupt, IndexNotWritable."""
+        root = Path(os.path.abspath(root))
+        identity = read_format(root)
+        lock = None
+        with ExitStack() as on_error:
+            if write:
+                with files.storage_errors(root):
+                    lock = files.WriterLock(root / "LOCK")
+                on_error.callback(lock.release, clean=False)
+            env = open_environment(root / "meta", verify=lock is not None and not lock.was_clean)
+            on_error.callback(env.release)
+            if lock is not None and env.copy is not None:
+                raise IndexNotWritable(f"{root}: cannot be written; searching works, changing does not")
+            store = cls(root, env, identity, lock)
+            store._check_identity()
+            if write:
+                store.collect_garbage()
+            on_error.pop_all()
+        return store
+
+    def close(self) -> None:
+        """Release the writer's lock and the environment.  Closing twice is harmless."""
+        if self._closed:
+            return
+        self._closed = True
+        self._open_segments.clear()
+        self._state = None
+        self._env.release()
+        if self._lock is not None:
+            self._lock.release(clean=not self._broken)
+
+    @property
+    def writable(self) -> bool:
+        """Whether this object holds the writer's lock."""
+        return self._lock is not None
+
+    @property
+    def encoder_info(self) -> EncoderInfo:
+        """The encoder that made the vectors of the live space."""
+        with self.read() as txn:
+            return unpack_encoder(self.space_in(txn, self.head_in(txn)).encoder)
+
+    # Reading
+
+    @contextmanager
+    def read(self) -> Iterator[lmdb.Transaction]:
+        """A bare read transaction."""
+        if self._closed:
+            raise IndexClosed(f"{self.layout.root}: this index is closed; open it again with vsearch.open(path)")
+        with self._env.read() as txn:
+            yield txn
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """One consistent moment.  Keep it short: it pins pages of the metadata."""
+        with ExitStack() as stack:
+            yield self._enter_snapshot(stack)
+
+    def _enter_snapshot(self, stack: ExitStack) -> Snapshot:
+        for _ in range(_TRIES):
+            with ExitStack() as attempt:
+                txn = attempt.enter_context(self.read())
+                state = self._state_in(txn)
+                try:
+                    readers = self._readers(state)
+                except FileNotFoundError:
+                    continue  # A compaction finished between our transaction and our open: look again.
+                stack.push(attempt.pop_all())
+                return Snapshot(txn, self._env.tables, state, readers)
+        raise IndexCorrupt(
+            f"{self.layout.root}: a file of vectors that the metadata names is gone; embed its pictures again with: "
+            f"vsearch repair"
+        )
+
+    @contextmanager
+    def tolerant_snapshot(self) -> Iterator[Snapshot]:
+        """A moment with those rows alone that can be mapped: for ``check`` and ``repair`` of a damaged index."""
+        with self.read() as txn:
+            state = self._state_in(txn)
+            readers = [r for s in state.space.segments if (r := self._salvage(state.space, s))]
+            yield Snapshot(txn, self._env.tables, state, readers)
+
+    def _salvage(self, space: Space, segment: Segment) -> SegmentReader | None:
+        """A reader of the whole segment, else of its rows before the cut, else none."""
+        folder, head = self.layout.vectors(space.name), self.segment_header(space)
+        with suppress(IndexCorrupt, OSError):
+            return SegmentReader(folder, segment, space.dim, head)
+        with suppress(IndexCorrupt, OSError):
+            rows = (os.stat(folder / segment.name).st_size - segments.HEADER) // (space.dim * 2)
+            if 0 < rows < segment.rows:
+                cut = msgspec.structs.replace(segment, rows=rows)
+                return SegmentReader(folder, cut, space.dim, head)
+        return None
+
+    def _state_in(self, txn: lmdb.Transaction) -> State:
+        state = self._state
+        if state is not None and state.txn_id == txn.id():
+            return state
+        head = self.head_in(txn)
+        bitmap = live_ids.load(txn, self._env.tables[b"live"], head.next_id)
+        state = State(txn.id(), head, self.space_in(txn, head), bitmap)
+        self._state = state
+        return state
+
+    def _readers(self, state: State) -> list[SegmentReader]:
+        with self._guard:
+            named = {s.number: s for s in state.space.segments}
+            for number in [n for n in self._open_segments if n not in named]:
+                del self._open_segments[number]
+            for number, segment in named.items():
+                known = self._open_segments.get(number)
+                if known is None or known.segment != segment:
+                    self._open_segments[number] = self._map(state.space, segment, known)
+            return [self._open_segments[s.number] for s in state.space.segments]
+
+    def _map(self, space: Space, segment: Segment, known: SegmentReader | None) -> SegmentReader:
+        reader = SegmentReader(self.layout.vectors(space.name), segment, space.dim, self.segment_header(space))
+        if known is not None:
+            reader.verified = known.verified  # The same file grew: what was verified stays verified.
+        return reader
+
+    def segment_header(self, space: Space) -> bytes:
+        """The first 64 bytes of each of a space's segments."""
+        return segments.header(self.identity, unpack_encoder(space.encoder).digest, space.dim)
+
+    def head_in(self, txn: lmdb.Transaction) -> Head:
+        """The head as of a transaction."""
+        raw = txn.get(_HEAD, db=self._env.tables[b"state"])
+        if raw is None:
+            raise IndexCorrupt(f"{self.layout.data}: the metadata has lost its head; restore a backup")
+        return decode(raw, Head, "the head")
+
+    def space_in(self, txn: lmdb.Transaction, head: Head) -> Space:
+        """The live space as of a transaction."""
+        raw = txn.get(b"space/" + head.space.encode(), db=self._env.tables[b"state"])
+        if raw is None:
+            raise IndexCorrupt(f"{self.layout.data}: the metadata has lost the space {head.space!r}; restore a backup")
+        return decode(raw, Space, "a space")
+
+    def _check_identity(self) -> None:
+        with self.read() as txn:
+            if self.head_in(txn).identity != self.identity:
+                raise IndexCorrupt(
+                    f"{self.layout.root}: its metadata belongs to another index (the uuid differs from FORMAT); "
+                    f"put the right meta folder back, or restore a backup"
+                )
+
+    # Writing
+
+    def commit(self, batch: Batch) -> list[int]:
+        """Make a batch durable and visible; return the ids of its additions, in order.
+
+        Rows first, made durable; then one transaction that names them.  A crash at any instant leaves either
+        nothing of the batch or all of it.  Raises DiskFull, IndexNotWritable, DimensionMismatch.
+        """
+        with self.writing() as (head, space):
+            matrix = _matrix(batch.additions, space.dim)
+            segment, chunks = self._append(head, space, matrix)
+            with self._env.write() as txn:
+                ids = self._apply(txn, batch, head)
+                table = self._env.tables[b"sums"]
+                for row, told in chunks:
+                    assert segment is not None
+                    txn.put(chunk_prefix(space.key, segment.number) + row.to_bytes(4, "big"), seal(told), db=table)
+                if segment is not None:
+                    kept = tuple(s for s in space.segments if s.number != segment.number)
+                    self._put_space(txn, msgspec.structs.replace(space, segments=(*kept, segment)))
+            return ids
+
+    @contextmanager
+    def writing(self) -> Iterator[tuple[Head, Space]]:
+        """Check the right to write, hand out the committed state, translate errors.
+
+        After an I/O error nothing is known about what the disk holds, so this object refuses further writes: the
+        next writer starts from what was committed.
+        """
+        if self._closed or self._lock is None:
+            raise IndexNotWritable(f"{self.layout.root}: opened for reading; use vsearch.open(path, write=True)")
+        if self._broken:
+            raise IndexNotWritable(f"{self.layout.root}: an earlier write failed; close the index and open it again")
+        try:
+            with files.storage_errors(self.layout.root), _lmdb_write_errors(self.layout.root):
+                with self.read() as txn:
+                    head = self.head_in(txn)
+                    space = self.space_in(txn, head)
+                yield head, space
+        except (IndexNotWritable, IndexCorrupt):
+            self._broken = True
+            raise
+
+    def _append(
+        self, head: Head, space: Space, matrix: NDArray[np.float16]
+    ) -> tuple[Segment | None, list[tuple[int, bytes]]]:
+        if not len(matrix):
+            return None, []
+        tail = space.segments[-1] if space.segments else None
+        folder = self.layout.vectors(space.name)
+        if tail is None or tail.ids_sha256 or tail.end_id != head.next_id or tail.rows >= MAX_ROWS:
+            tail = Segment(self.take_number("next_segment"), head.next_id, head.next_id, 0)
+            segments.create(folder / tail.name, self.segment_header(space))
+        segments.append(folder / tail.name, tail.rows, space.dim, matrix)
+        starts = range(0, len(matrix), CHUNK_ROWS)
+        chunks = [(tail.rows + a, segments.checksums(matrix[a : a + CHUNK_ROWS])) for a in starts]
+        grown = Segment(tail.number, tail.first_id, tail.end_id + len(matrix), tail.rows + len(matrix))
+        return grown, chunks
+
+    def take_number(self, counter: str) -> int:
+        """The next value of a counter, used up durably before it names anything."""
+        with self._env.write() as txn:
+            head = self.head_in(txn)
+            number: int = getattr(head, counter)
+            self.put_head(txn, msgspec.structs.replace(head, **{counter: number + 1}))
+        return number
+
+    def _apply(self, txn: lmdb.Transaction, batch: Batch, head: Head) -> list[int]:
+        changes = _Changes(txn, self._env.tables, self.head_in(txn))
+        for failure in batch.failures:
+            txn.put(path_key(failure.path), seal(pack_failure(failure)), db=self._env.tables[b"failure"])
+        for path in batch.healed:
+            txn.delete(path_key(path), db=self._env.tables[b"failure"])
+        for id in batch.dropped:
+            changes.drop(id)
+        for id, record in batch.updates.items():
+            changes.update(id, record)
+        ids = [changes.add(a.record) for a in batch.additions]
+        self.put_head(txn, changes.finish())
+        return ids
+
+    def put_head(self, txn: lmdb.Transaction, head: Head) -> None:
+        """Write the head."""
+        txn.put(_HEAD, encode(head), db=self._env.tables[b"state"])
+
+    def _put_space(self, txn: lmdb.Transaction, space: Space) -> None:
+        txn.put(b"space/" + space.name.encode(), encode(space), db=self._env.tables[b"state"])
+
+    def replace_space(self, space: Space, edit: Callable[[Any, Any], None] | None = None) -> None:
+        """Commit a new description of a space, with an edit of its checksums, in one transaction."""
+        with self._env.write() as txn:
+            self._put_space(txn, space)
+            if edit is not None:
+                edit(txn, self._env.tables[b"sums"])
+
+    def entries_in(self, snapshot: Snapshot) -> dict[bytes, int]:
+        """How many entries each table has, as of a snapshot."""
+        return {name: snapshot.count(table) for name, table in self._env.tables.items()}
+
+    def copy_metadata(self, path: Path) -> None:
+        """Copy the metadata as of one transaction to a new file, durable, while others write."""
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            with _lmdb_write_errors(path):
+                self._env.env.copyfd(fd)
+            files.fsync(fd)
+        finally:
+            os.close(fd)
+        files.fsync_dir(path.parent)
+
+    def collect_garbage(self) -> None:
+        """Unlink what the metadata does not name: leftovers of crashes, compacted segments, old generations."""
+        with self.read() as txn:
+            space = self.space_in(txn, self.head_in(txn))
+        named = {s.name for s in space.segments} | {s.ids_name for s in space.segments if s.ids_sha256}
+        generation = {space.generation.name} if space.generation else set()
+        with suppress(OSError):
+            for folder, keep in ((self.layout.vectors(space.name), named), (self.layout.ann(space.name), generation)):
+                for path in folder.iterdir():
+                    if path.name not in keep:
+                        files.unlink(path)
+
+
+class _Changes:
+    """Edits of one transaction to the tables that describe pictures, kept in step with each other."""
+
+    def __init__(self, txn: lmdb.Transaction, tables: dict[bytes, Any], head: Head) -> None:
+        self._txn = txn
+        self._tables = tables
+        self._head = head
+        self._next = head.next_id
+        self._images = head.images
+        self._missing = head.missing
+        self._on: set[int] = set()
+        self._off: set[int] = set()
+
+    def add(self, record: Record) -> int:
+        if (old := self._txn.get(path_key(record.path), db=self._tables[b"path"])) is not None:
+            self.drop(key_id(old))
+        id, self._next = self._next, self._next + 1
+        self._put(id, record)
+        return id
+
+    def update(self, id: int, record: Record) -> None:
+        self._remove(id)
+        at = self._txn.get(path_key(record.path), db=self._tables[b"path"])
+        if at is not None and key_id(at) != id:
+            self.drop(key_id(at))
+        self._put(id, record)
+
+    def drop(self, id: int) -> None:
+        self._remove(id)
+        self._on.discard(id)
+        self._off.add(id)
+
+    def _put(self, id: int, record: Record) -> None:
+        key = id_key(id)
+        self._txn.put(key, record.pack(), db=self._tables[b"item"])
+        self._txn.put(path_key(record.path), key, db=self._tables[b"path"])
+        self._txn.put(record.content, key, db=self._tables[b"content"])
+        self._images += 1
+        self._missing += record.missing
+        (self._off if record.missing else self._on).add(id)
+        (self._on if record.missing else self._off).discard(id)
+
+    def _remove(self, id: int) -> None:
+        key = id_key(id)
+        raw = self._txn.pop(key, db=self._tables[b"item"])
+        if raw is None:
+            return
+        record = Record.unpack(raw)
+        if self._txn.get(path_key(record.path), db=self._tables[b"path"]) == key:
+            self._txn.delete(path_key(record.path), db=self._tables[b"path"])
+        self._txn.delete(record.content, key, db=self._tables[b"content"])
+        self._images -= 1
+        self._missing -= record.missing
+
+    def finish(self) -> Head:
+        live_ids.store(self._txn, self._tables[b"live"], self._on, self._off)
+        return msgspec.structs.replace(self._head, next_id=self._next, images=self._images, missing=self._missing)
+
+
+def _matrix(additions: list[Addition], dim: int) -> NDArray[np.float16]:
+    if not additions:
+        return np.zeros((0, dim), np.float16)
+    wrong = next((a for a in additions if a.vector.shape != (dim,)), None)
+    if wrong is not None:
+        raise DimensionMismatch(f"a vector of shape {wrong.vector.shape} for an index of dimension {dim}")
+    matrix = np.stack([a.vector for a in additions]).astype(np.float16)
+    if not np.isfinite(matrix).all():
+        raise DimensionMismatch("a vector with NaN or infinite numbers cannot be stored")
+    return matrix
+
+
+def _fill(layout: Layout, identity: str, info: EncoderInfo) -> None:
+    files.publish(layout.format, lambda sink: sink.put(format_line(identity)))
+    files.make_dir(layout.meta)
+    files.make_dir(layout.root / "spaces")
+    add_space_folder(layout, info)
+    space = Space(1, info.space, pack_encoder(info), info.dim)
+
+    def first_state(env: Environment) -> None:
+        with env.write() as txn:
+            table = env.tables[b"state"]
+            txn.put(_HEAD, encode(Head(identity, space=space.name)), db=table)
+            txn.put(b"space/" + space.name.encode(), encode(space), db=table)
+
+    with _lmdb_write_errors(layout.root):
+        create_environment(layout.meta, first_state)
+    files.fsync_dir(layout.meta)
+
+
+def add_space_folder(layout: Layout, info: EncoderInfo) -> None:
+    """Make the folders of a space, and say in words which encoder it belongs to."""
+    for folder in (layout.space(info.space), layout.vectors(info.space), layout.ann(info.space)):
+        files.make_dir(folder)
+    told = msgspec.json.format(msgspec.json.encode(asdict(info)), indent=2) + b"\n"
+    files.publish(layout.space(info.space) / "encoder.json", lambda sink: sink.put(told))
+
+
+def pack_encoder(info: EncoderInfo) -> bytes:
+    """An encoder's description for LMDB."""
+    return msgspec.json.encode(asdict(info))
+
+
+def unpack_encoder(raw: bytes) -> EncoderInfo:
+    """The description that ``pack_encoder`` made."""
+    told = msgspec.json.decode(raw)
+    return EncoderInfo(**{**told, "preprocess": PixelSpec(**told["preprocess"])})
+
+
+def _clear_scratch(root: Path) -> None:
+    for left in root.parent.glob(f".{root.name}.new-*"):
+        with suppress(OSError, IndexLocked):
+            files.WriterLock(left / "LOCK").release(clean=False)
+            files.unlink(left)
+
+
+@contextmanager
+def _lmdb_write_errors(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except lmdb.Error as error:
+        raise files.translated(OSError(0, str(error)), root) from error

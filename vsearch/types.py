@@ -1,0 +1,196 @@
+"""The plain values that pass between rooms: frozen dataclasses without behaviour of their own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Union
+from urllib.parse import quote_from_bytes
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+QueryValue = Union[str, Path, "Image"]
+
+
+def file_uri(path: bytes) -> str:
+    """``file://`` URI of a path of any bytes (RFC 8089): ASCII, and unambiguous for names that are not UTF-8."""
+    return "file://" + quote_from_bytes(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A picture as a source names it, before anything was read of it.
+
+    path: absolute, as bytes, since a file name may be any bytes.  size in bytes; times in nanoseconds.
+    """
+
+    path: bytes
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    caption: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A file that did not become part of the index, and why.
+
+    stage: ``scan`` (could not be looked at), ``read`` (could not be opened or read), ``decode``, ``embed``.
+    size and mtime_ns are those of the file that failed: it is tried again when they change.
+    """
+
+    path: bytes
+    stage: Literal["scan", "read", "decode", "embed"]
+    reason: str
+    size: int = -1
+    mtime_ns: int = -1
+
+    @property
+    def uri(self) -> str:
+        """The path as a ``file://`` URI."""
+        return file_uri(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class AddReport:
+    """What one run of ``Index.add`` did.
+
+    added: pictures that are new or whose bytes changed.  moved: same bytes at another path.
+    removed: pictures that are no longer where they were (kept aside until ``prune``).
+    """
+
+    added: int = 0
+    unchanged: int = 0
+    moved: int = 0
+    removed: int = 0
+    failures: tuple[Failure, ...] = ()
+    seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> int:
+        """How many files could not be read in this run."""
+        return len(self.failures)
+
+    @property
+    def images_per_second(self) -> float:
+        """Pictures embedded per second of wall time, 0.0 when none was."""
+        return self.added / self.seconds if self.seconds > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One result of a search.  score: cosine in [-1, 1], higher is better.  rank starts at 1."""
+
+    rank: int
+    id: int
+    score: float
+    raw_path: bytes
+    caption: str | None
+    width: int
+    height: int
+
+    @property
+    def path(self) -> Path:
+        """Where the picture is (undecodable bytes as surrogate escapes, as Python does)."""
+        return Path(os.fsdecode(self.raw_path))
+
+    @property
+    def uri(self) -> str:
+        """The path as a ``file://`` URI."""
+        return file_uri(self.raw_path)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One term of a query: a text, a picture file, a picture in memory, or the id of an indexed picture."""
+
+    value: QueryValue | int
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Query:
+    """A weighted sum of texts and pictures: ``2 * Query("beach") + Path("sunset.jpg") - "people"``.
+
+    The type of each term decides its meaning: str is text, Path or PIL image is a picture.
+    Terms are embedded, weighted, added and normalised to unit length.
+    """
+
+    parts: tuple[Part, ...]
+
+    def __init__(self, *values: QueryValue | Part) -> None:
+        parts = tuple(v if isinstance(v, Part) else Part(v) for v in values)
+        object.__setattr__(self, "parts", parts)
+
+    @classmethod
+    def like(cls, id: int) -> Query:
+        """The stored vector of an indexed picture as query."""
+        return cls(Part(id))
+
+    def __add__(self, other: Query | QueryValue) -> Query:
+        return Query(*self.parts, *_as_query(other).parts)
+
+    def __sub__(self, other: Query | QueryValue) -> Query:
+        return self + -1.0 * _as_query(other)
+
+    def __mul__(self, weight: float) -> Query:
+        return Query(*(Part(p.value, p.weight * weight) for p in self.parts))
+
+    __rmul__ = __mul__
+
+
+def _as_query(value: Query | QueryValue) -> Query:
+    return value if isinstance(value, Query) else Query(value)
+
+
+@dataclass(frozen=True, slots=True)
+class PixelSpec:
+    """What an encoder wants to see: the geometry of its input.
+
+    size: side of the square in pixels.
+    resize: ``shortest`` scales the short side to ``scale_to`` and crops the centre; ``squash`` scales both
+    sides to ``size``; ``longest`` scales the long side to ``size`` and pads with ``fill``.
+    scale_to: the short side before the crop (0 means ``size``).
+    """
+
+    size: int
+    resize: Literal["shortest", "squash", "longest"] = "shortest"
+    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+    scale_to: int = 0
+    fill: int = 0
+    draft: bool = True
+
+
+@dataclass(frozen=True)
+class EncoderInfo:
+    """What makes vectors comparable: two encoders with equal digests make the same vectors.
+
+    name: as given to ``--encoder``.  weights: SHA-256 of the weights, hex.  dim: length of a vector.
+    settings: everything else that changes a vector (normalisation constants, prompt, temperature).
+    """
+
+    name: str
+    weights: str
+    dim: int
+    preprocess: PixelSpec
+    settings: dict[str, Any] = field(default_factory=dict)
+    normalised: bool = True
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256, hex, over all of it but the name."""
+        told = asdict(self)
+        told.pop("name")
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def space(self) -> str:
+        """Name of the joint space on disk: a readable word and the start of the digest."""
+        word = "".join(c if c.isalnum() else "-" for c in self.name.lower())[:40].strip("-")
+        return f"{word}-{self.digest[:12]}"
