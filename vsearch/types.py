@@ -57,11 +57,23 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run of ``Index.add`` is: pictures looked at, of how many (None: not known yet), since the start."""
+
+    done: int
+    total: int | None
+    added: int
+    failed: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class AddReport:
     """What one run of ``Index.add`` did.
 
     added: pictures that are new or whose bytes changed.  moved: same bytes at another path.
     removed: pictures that are no longer where they were (kept aside until ``prune``).
+    known_failures: files that failed in an earlier run and have not changed, so they were not read again.
     """
 
     added: int = 0
@@ -69,6 +81,7 @@ class AddReport:
     moved: int = 0
     removed: int = 0
     failures: tuple[Failure, ...] = ()
+    known_failures: int = 0
     seconds: float = 0.0
     warnings: tuple[str, ...] = ()
 
@@ -81,6 +94,26 @@ class AddReport:
     def images_per_second(self) -> float:
         """Pictures embedded per second of wall time, 0.0 when none was."""
         return self.added / self.seconds if self.seconds > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What ``Index.check`` found.  problems: in words, empty when every byte is what was committed.
+
+    images: records compared.  bytes: of vectors and FAISS files read.
+    """
+
+    problems: tuple[str, ...]
+    images: int
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RepairReport:
+    """What ``Index.repair`` did, in words; empty when nothing was wrong."""
+
+    actions: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

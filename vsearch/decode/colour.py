@@ -72,13 +72,8 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     grey = np.asarray(image)
     if image.mode == "F":
         grey = np.nan_to_num(grey, nan=0.0, posinf=0.0, neginf=0.0)
-        steps = (1.0, 255.0)
-    else:
-        steps = (65535.0,)
     low, high = float(grey.min()), float(grey.max())
-    white = next((s for s in steps if low >= 0 and high <= s), None)
-    if white is None:
-        low, white = low, max(high - low, 1e-30)
-    else:
-        low = 0.0
-    return Image.fromarray(np.rint((grey - np.float32(low)) * np.float32(255 / white)).astype(np.uint8))
+    usual = (1.0, 255.0) if image.mode == "F" else (65535.0,)
+    black, white = next(((0.0, top) for top in usual if low >= 0 and high <= top), (low, high))
+    scaled = (grey - np.float32(black)) * np.float32(255 / ((white - black) or 1.0))
+    return Image.fromarray(np.rint(scaled).astype(np.uint8))

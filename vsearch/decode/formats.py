@@ -1,4 +1,4 @@
-"""Which picture formats are read, and what other files look like.  Imports nothing."""
+"""Which picture formats are read, and what the first bytes of a file tell.  Imports nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SUPPORTED_SUFFIXES: frozenset[bytes] = frozenset(
 
 # Everything that Pillow may try.  Its other parsers stay shut: EPS starts a program, and PSD, FITS, PDF and
 # some thirty more are rare in collections of photographs and have had the bugs.
-PILLOW_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "HEIF")
+PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "HEIF")
 
 _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\xff\xd8\xff", "JPEG"),
@@ -53,6 +53,30 @@ _OTHERS: tuple[tuple[int, bytes, str], ...] = (
 def picture_format(head: bytes) -> str | None:
     """Name of the supported format that the first bytes (16 are enough) announce, or None."""
     return _match(head, _SIGNATURES)
+
+
+def cut_short(data: bytes) -> bool:
+    """Whether a file is shorter than its own header says (WebP, TIFF, AVIF, HEIF; decoders of those do not tell)."""
+    if data[:4] == b"RIFF":
+        return int.from_bytes(data[4:8], "little") + 8 > len(data)
+    if data[:4] in (b"II*\0", b"MM\0*"):
+        return int.from_bytes(data[4:8], "little" if data[:1] == b"I" else "big") + 2 > len(data)
+    if data[4:8] == b"ftyp":
+        return _end_of_boxes(data) > len(data)
+    return False
+
+
+def _end_of_boxes(data: bytes) -> int:
+    """Where the last top-level box would end (ISO/IEC 14496-12, 4.2)."""
+    at = 0
+    while at + 8 <= len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        if size == 1:
+            size = int.from_bytes(data[at + 8 : at + 16], "big")
+        if size < 8:  # 0: up to the end of the file
+            return len(data)
+        at += size
+    return at
 
 
 def looks_like(head: bytes) -> str:

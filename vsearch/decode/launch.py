@@ -13,20 +13,23 @@ from dataclasses import dataclass
 import msgspec
 
 from vsearch.decode.job import Limits
+from vsearch.decode.wire import END, READY, REPLY, REQUEST, SPAWN, UNKNOWN
 from vsearch.errors import DecodeError
 from vsearch.types import PixelSpec
 
-_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "MALLOC_ARENA_MAX")
-_SPAWN, _END = b"S", b"E"
+# One thread, and one heap: each further heap takes 64 MiB of the address space that a worker is given.
+_ONE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "MALLOC_ARENA_MAX")
 
 
 @dataclass
 class Worker:
-    """A process that decodes; files: how many it has done."""
+    """A process that decodes; files: how many it has done.  control: way to the server that forked it."""
 
     pid: int
     sock: socket.socket
+    control: socket.socket
     files: int = 0
+    ended: bool = False
 
 
 class Server:
@@ -36,46 +39,43 @@ class Server:
         self._arguments = [msgspec.json.encode(value).decode() for value in (spec, limits)]
         self._command = list(command or (sys.executable, "-P", "-W", "ignore", "-m", "vsearch.decode.server"))
         self._lock = threading.Lock()
-        self._closed = False
+        self._closed = self._ready = False
         self._process, self._control = self._start()
-        self._ready = False
 
     def spawn(self) -> Worker:
         """A new worker.  A server that died is started again.  Raises DecodeError when that fails or after close."""
-        for _ in range(2):
-            ours, theirs = socket.socketpair()
-            try:
-                pid = self._request(_SPAWN, 0, theirs)
-            except OSError:
-                ours.close()
-                self._restart()
-            else:
-                return Worker(pid, ours)
-            finally:
-                theirs.close()
-        raise DecodeError("the decoding process dies as soon as it is started; is the machine out of memory?")
+        with self._lock:
+            for _ in range(2):
+                try:
+                    return self._spawn()
+                except OSError:
+                    self._stop()
+                    self._process, self._control = self._start()
+        raise DecodeError("decoding processes die as soon as they are started; is memory short on this machine?")
 
     def end(self, worker: Worker) -> int:
-        """Kill and reap a worker; its wait status, -1 when unknown."""
-        worker.sock.close()
-        try:
-            return self._request(_END, worker.pid)
-        except (OSError, DecodeError):
-            return -1
+        """Kill and reap a worker; its wait status, UNKNOWN when that cannot be had (ended before, server gone)."""
+        with self._lock:
+            worker.sock.close()
+            if worker.ended or worker.control is not self._control:
+                return UNKNOWN  # the process id may be another's by now
+            worker.ended = True
+            try:
+                return self._request(END, worker.pid)
+            except (OSError, DecodeError):
+                return UNKNOWN
 
     def close(self) -> None:
         """End the server and with it every worker."""
         self._closed = True
-        self._process.kill()  # workers die with it (PR_SET_PDEATHSIG); this also wakes threads that wait
+        self._process.kill()  # before the lock: it wakes the threads that wait for an answer
         with self._lock:
-            self._control.close()
-            self._process.wait()
-            if self._process.stderr:
-                self._process.stderr.close()
+            self._stop()
 
     def _start(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+        self._ready = False
         with theirs:
             process = subprocess.Popen(
                 [*self._command, str(theirs.fileno()), *self._arguments],
@@ -83,39 +83,42 @@ class Server:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 pass_fds=[theirs.fileno()],
-                env={**os.environ, "PYTHONPATH": path, **dict.fromkeys(_ONE_THREAD, "1")},
+                env={**os.environ, "PYTHONPATH": path, **dict.fromkeys(_ONE, "1")},
                 start_new_session=True,  # Ctrl-C is for the host, which then closes the pool
             )
         return process, ours
 
-    def _restart(self) -> None:
-        with self._lock:
-            if self._closed or self._process.poll() is None:
-                return
-            self._control.close()
-            if self._process.stderr:
-                self._process.stderr.close()
-            self._process, self._control = self._start()
-            self._ready = False
+    def _stop(self) -> None:
+        self._process.kill()  # its workers die with it (PR_SET_PDEATHSIG)
+        self._process.wait()
+        self._control.close()
+        if self._process.stderr:
+            self._process.stderr.close()
+
+    def _spawn(self) -> Worker:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                return Worker(self._request(SPAWN, 0, theirs), ours, self._control)
+            except BaseException:
+                ours.close()
+                raise
 
     def _request(self, operation: bytes, pid: int, sock: socket.socket | None = None) -> int:
-        with self._lock:
-            if self._closed:
-                raise DecodeError("the decode pool is closed")
-            self._await_ready()
-            message = [operation + pid.to_bytes(4, "little", signed=True)]
-            socket.send_fds(self._control, message, [sock.fileno()] if sock else [])
-            reply = self._control.recv(4)
-        if len(reply) != 4:
+        if self._closed:
+            raise DecodeError("the decode pool is closed")
+        self._await_ready()
+        socket.send_fds(self._control, [REQUEST.pack(operation, pid)], [sock.fileno()] if sock else [])
+        reply = self._control.recv(REPLY.size)
+        if len(reply) != REPLY.size:
             raise ConnectionResetError
-        return int.from_bytes(reply, "little", signed=True)
+        return int(REPLY.unpack(reply)[0])
 
     def _await_ready(self) -> None:
         if self._ready:
             return
-        if not self._control.recv(16):
+        if not self._control.recv(len(READY)):
             stderr = self._process.stderr
             lines = stderr.read().decode(errors="replace").strip().splitlines() if stderr else []
-            why = lines[-1] if lines else "it said nothing"
-            raise DecodeError(f"the decoding process could not be started: {why}")
+            raise DecodeError(f"the decoding process cannot be started: {lines[-1] if lines else 'it said nothing'}")
         self._ready = True

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from vsearch.decode.colour import opaque, to_srgb
-from vsearch.decode.formats import PILLOW_FORMATS, looks_like, picture_format
+from vsearch.decode.formats import PILLOW_FORMATS, cut_short, looks_like, picture_format
 from vsearch.decode.geometry import draft_scale, pad, resize
 from vsearch.decode.wire import Picture, Trouble
 
@@ -62,25 +62,22 @@ def decode(data: bytes, spec: PixelSpec, limits: Limits) -> tuple[Picture, NDArr
     except MemoryError:
         raise
     except Exception as error:
-        raise _trouble(name, error) from error
+        raise _trouble(name, error, data) from error
 
 
 def _open(data: bytes) -> Image.Image:
     if not data:
         raise Trouble("not_an_image", "the file is empty")
-    head = data[:512]
-    known = picture_format(head)
+    known = picture_format(data)
     try:
         return Image.open(BytesIO(data), formats=PILLOW_FORMATS)
-    except UnidentifiedImageError as error:
-        if known:
-            raise Trouble("damaged", f"the {known} header is damaged or cut short") from error
-        reason = f"not a picture that vsearch reads (the first bytes look like {looks_like(head)})"
-        raise Trouble("not_an_image", reason) from error
     except MemoryError:
         raise
     except Exception as error:
-        raise _trouble(known or "picture", error) from error
+        if known or not isinstance(error, UnidentifiedImageError):
+            raise _trouble(known or "picture", error, data) from error
+        reason = f"not a picture that vsearch reads (the first bytes look like {looks_like(data)})"
+        raise Trouble("not_an_image", reason) from error
 
 
 def _check_size(name: str, width: int, height: int, limits: Limits) -> None:
@@ -92,10 +89,12 @@ def _check_size(name: str, width: int, height: int, limits: Limits) -> None:
         raise Trouble("too_large", f"{megapixels}; raise the limit with --max-pixels")
 
 
-def _trouble(name: str, error: Exception) -> Trouble:
+def _trouble(name: str, error: Exception, data: bytes) -> Trouble:
     text = " ".join(str(error).split())
-    if any(words in text.lower() for words in _CUT_SHORT):
+    if cut_short(data) or any(words in text.lower() for words in _CUT_SHORT):
         return Trouble("truncated", "the file ends before the picture does")
+    if isinstance(error, UnidentifiedImageError):
+        return Trouble("damaged", f"the {name} header is damaged or cut short")
     text = "".join(c for c in text if c.isprintable())[:100]
     return Trouble("damaged", f"damaged {name} data ({text or type(error).__name__})")
 

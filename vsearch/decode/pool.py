@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import queue
 import signal
-import socket
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,7 +20,7 @@ import numpy as np
 
 from vsearch.decode.job import Decoded, Job, Limits, Same
 from vsearch.decode.launch import Server, Worker
-from vsearch.decode.wire import Ask, Go, Late, Picture, Problem, Seen, WorkerLost, receive, receive_into, send
+from vsearch.decode.wire import Ask, Go, Late, Message, Picture, Problem, Seen, WorkerLost, receive, receive_into, send
 from vsearch.errors import (
     DecodeError,
     DecoderCrashed,
@@ -36,7 +35,7 @@ from vsearch.types import Failure, PixelSpec
 _RECYCLE_AFTER = 1000  # files; decoders leak
 _AGAIN = ("timeout", "crash", "memory")  # may be bad luck: worth a second try on a fresh worker
 _ERRORS: dict[str, type[Exception]] = {
-    "read": SourceError,
+    "unreadable": SourceError,
     "not_an_image": NotAnImage,
     "too_large": ImageTooLarge,
     "memory": ImageTooLarge,
@@ -124,17 +123,18 @@ class DecodePool:
 
     def _try(self, job: Job) -> Outcome:
         worker = self._idle.get()
+        keep = False
         try:
             worker = worker or self._server.spawn()
             outcome = self._exchange(worker, job)
             worker.files += 1
-            spent = isinstance(outcome, Problem) and outcome.code in _AGAIN
-            if spent or worker.files >= _RECYCLE_AFTER:
-                self._server.end(worker)
-                worker = None
+            lost = isinstance(outcome, Problem) and outcome.code in _AGAIN
+            keep = not lost and worker.files < _RECYCLE_AFTER
             return outcome
         finally:
-            self._idle.put(worker if worker and worker.sock.fileno() >= 0 else None)
+            if worker and not keep:
+                self._server.end(worker)
+            self._idle.put(worker if keep else None)
 
     def _exchange(self, worker: Worker, job: Job) -> Outcome:
         deadline = time.monotonic() + self._limits.seconds
@@ -142,41 +142,40 @@ class DecodePool:
         try:
             worker.sock.settimeout(self._limits.seconds)
             send(worker.sock, Ask(job.path, pause=bool(job.known)))
-            first = receive(worker.sock, (Seen, Problem), deadline)
-            if isinstance(first, Problem):
-                return first
+            first = receive(worker.sock, deadline)
+            if not isinstance(first, Seen):
+                return _problem(first)
             seen = first
             if job.known:
                 same = seen.content in job.known
                 send(worker.sock, Go(not same))
                 if same:
                     return Same(job.path, seen.content, seen.size, seen.mtime_ns, seen.ctime_ns)
-            return self._picture(worker.sock, job, seen, deadline)
+            return self._picture(worker, job, seen, deadline)
         except Late:
-            self._server.end(worker)
             problem = Problem("timeout", self._late())
         except WorkerLost:
             problem = self._lost(self._server.end(worker))
         if seen:
-            problem.size, problem.mtime_ns = seen.size, seen.mtime_ns
+            problem.stage, problem.size, problem.mtime_ns = "decode", seen.size, seen.mtime_ns
         return problem
 
-    def _picture(self, sock: socket.socket, job: Job, seen: Seen, deadline: float) -> Outcome:
-        second = receive(sock, (Picture, Problem), deadline)
-        if isinstance(second, Problem):
-            return second
+    def _picture(self, worker: Worker, job: Job, seen: Seen, deadline: float) -> Outcome:
+        told = receive(worker.sock, deadline)
+        if not isinstance(told, Picture):
+            return _problem(told)
         pixels = np.empty((self._spec.size, self._spec.size, 3), np.uint8)
-        receive_into(sock, memoryview(pixels).cast("B"), deadline)
+        receive_into(worker.sock, pixels.data.cast("B"), deadline)
         return Decoded(
-            job.path,
-            seen.content,
-            pixels,
-            second.width,
-            second.height,
-            seen.size,
-            seen.mtime_ns,
-            seen.ctime_ns,
-            second.format,
+            path=job.path,
+            content=seen.content,
+            pixels=pixels,
+            width=told.width,
+            height=told.height,
+            size=seen.size,
+            mtime_ns=seen.mtime_ns,
+            ctime_ns=seen.ctime_ns,
+            format=told.format,
         )
 
     def _late(self) -> str:
@@ -204,6 +203,11 @@ def decode_one(path: bytes, spec: PixelSpec, limits: Limits = Limits()) -> Decod
 def _told(job: Job, future: Future[Outcome]) -> Decoded | Same | Failure:
     outcome = future.result()
     if isinstance(outcome, Problem):
-        stage = "read" if outcome.code == "read" else "decode"
-        return Failure(job.path, stage, outcome.reason, outcome.size, outcome.mtime_ns)
+        return Failure(job.path, outcome.stage, outcome.reason, outcome.size, outcome.mtime_ns)
     return outcome
+
+
+def _problem(message: Message) -> Problem:
+    if not isinstance(message, Problem):
+        raise WorkerLost
+    return message

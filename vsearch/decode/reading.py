@@ -37,7 +37,7 @@ def read_file(path: bytes, max_bytes: int) -> tuple[bytes, Seen]:
     except OSError as error:
         raise _unreadable(error) from error
     except ValueError as error:
-        raise Trouble("read", "no such file") from error  # a zero byte in the name
+        raise Trouble("unreadable", "no such file") from error  # a zero byte in the name
     try:
         return _read_open(fd, max_bytes)
     except OSError as error:
@@ -50,7 +50,7 @@ def _read_open(fd: int, max_bytes: int) -> tuple[bytes, Seen]:
     before = os.fstat(fd)
     if not stat.S_ISREG(before.st_mode):
         kind = next((name for is_kind, name in _KINDS if is_kind(before.st_mode)), "something else")
-        raise Trouble("read", f"not a file but {kind}")
+        raise Trouble("unreadable", f"not a file but {kind}")
     if before.st_size > max_bytes:
         most = f"{max_bytes / 2**20:,.6g} MiB"
         reason = f"{before.st_size / 2**20:,.0f} MiB, more than {most}; raise the limit with --max-bytes"
@@ -58,7 +58,7 @@ def _read_open(fd: int, max_bytes: int) -> tuple[bytes, Seen]:
     data = _read_all(fd, before.st_size)
     after = os.fstat(fd)
     if len(data) != after.st_size or after.st_mtime_ns != before.st_mtime_ns:
-        raise Trouble("read", "the file changed while it was read", after.st_size, after.st_mtime_ns)
+        raise Trouble("unreadable", "the file changed while it was read", after.st_size, after.st_mtime_ns)
     return data, Seen(xxhash.xxh3_128_digest(data), after.st_size, after.st_mtime_ns, after.st_ctime_ns)
 
 
@@ -76,4 +76,4 @@ def _read_all(fd: int, size: int) -> bytes:
 
 def _unreadable(error: OSError) -> Trouble:
     words = _REASONS.get(error.errno or 0) or os.strerror(error.errno or 0).lower()
-    return Trouble("read", words)
+    return Trouble("unreadable", words)

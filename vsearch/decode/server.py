@@ -15,7 +15,6 @@ import os
 import select
 import signal
 import socket
-import struct
 import sys
 from typing import NoReturn
 
@@ -25,13 +24,9 @@ from PIL import AvifImagePlugin, Image, MpoImagePlugin, TiffImagePlugin, WebPIma
 
 from vsearch.decode import picture
 from vsearch.decode.job import Limits
+from vsearch.decode.wire import READY, REPLY, REQUEST, SPAWN, UNKNOWN
 from vsearch.decode.worker import Decode, work
 from vsearch.types import PixelSpec
-
-REQUEST = struct.Struct("<ci")
-REPLY = struct.Struct("<i")
-READY = b"ready"
-UNKNOWN = -1
 
 _PLUGINS = (AvifImagePlugin, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin)  # loaded by being imported
 
@@ -46,6 +41,7 @@ def main(argv: list[str], decode: Decode = picture.decode) -> None:
     pool = os.getppid()
     control.send(READY)
     _silence()
+    workers: set[int] = set()
     while os.getppid() == pool:
         # A process that the pool's process forked may hold the other end open after the pool is gone.
         if not select.select([control], [], [], 1.0)[0]:
@@ -54,32 +50,22 @@ def main(argv: list[str], decode: Decode = picture.decode) -> None:
         if len(request) != REQUEST.size:
             return
         operation, pid = REQUEST.unpack(request)
-        if operation == b"S":
-            reply = _fork(control, socket.socket(fileno=fds[0]), spec, limits, decode)
+        if operation == SPAWN:
+            server = os.getpid()
+            pid = os.fork()
+            if pid == 0:
+                control.close()
+                _be_worker(socket.socket(fileno=fds[0]), spec, limits, decode, server)
+            os.close(fds[0])
+            workers.add(pid)
+            control.send(REPLY.pack(pid))
         else:
-            reply = _end(pid)
-        control.send(REPLY.pack(reply))
+            control.send(REPLY.pack(_end(pid) if pid in workers else UNKNOWN))
+            workers.discard(pid)
 
 
-def _fork(control: socket.socket, sock: socket.socket, spec: PixelSpec, limits: Limits, decode: Decode) -> int:
-    server = os.getpid()
-    pid = os.fork()
-    if pid:
-        sock.close()
-        return pid
-    _run(control, sock, spec, limits, decode, server)
-
-
-def _run(
-    control: socket.socket,
-    sock: socket.socket,
-    spec: PixelSpec,
-    limits: Limits,
-    decode: Decode,
-    server: int,
-) -> NoReturn:
+def _be_worker(sock: socket.socket, spec: PixelSpec, limits: Limits, decode: Decode, server: int) -> NoReturn:
     try:
-        control.close()
         work(sock, spec, limits, decode, server)
     finally:
         os._exit(1)  # whatever was raised: nothing of the server may run in the child

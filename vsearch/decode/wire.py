@@ -8,11 +8,19 @@ from __future__ import annotations
 import socket
 import struct
 import time
-from typing import Literal, TypeVar
+from typing import Literal
 
 import msgspec
 
-Code = Literal["read", "not_an_image", "too_large", "truncated", "damaged", "memory", "timeout", "crash"]
+Code = Literal["unreadable", "not_an_image", "too_large", "truncated", "damaged", "memory", "timeout", "crash"]
+
+# From the pool to the forking server: an operation and, to end a worker, its process id.  Back: a process id
+# or a wait status.
+REQUEST = struct.Struct("<ci")
+REPLY = struct.Struct("<i")
+SPAWN, END = b"S", b"E"
+READY = b"ready"
+UNKNOWN = -1
 
 _LENGTH = struct.Struct("<I")
 _MOST = 64 * 1024  # a path has at most 4,096 bytes and a reason one line
@@ -53,6 +61,7 @@ class Problem(msgspec.Struct, tag=True):
 
     code: Code
     reason: str
+    stage: Literal["read", "decode"] = "read"
     size: int = -1
     mtime_ns: int = -1
 
@@ -62,7 +71,7 @@ class Trouble(Exception):
 
     def __init__(self, code: Code, reason: str, size: int = -1, mtime_ns: int = -1) -> None:
         super().__init__(reason)
-        self.problem = Problem(code, reason, size, mtime_ns)
+        self.problem = Problem(code, reason, size=size, mtime_ns=mtime_ns)
 
 
 class WorkerLost(Exception):
@@ -74,13 +83,12 @@ class Late(Exception):
 
 
 Message = Ask | Go | Seen | Picture | Problem
-M = TypeVar("M", bound=Message)
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Message).decode
 
 
 def send(sock: socket.socket, message: Message, pixels: bytes | memoryview = b"") -> None:
-    """Write one message.  Raises WorkerLost."""
+    """Write one message.  Raises WorkerLost, or Late when the socket has a time limit."""
     body = _encode(message)
     try:
         sock.sendall(_LENGTH.pack(len(body)) + body)
@@ -92,8 +100,8 @@ def send(sock: socket.socket, message: Message, pixels: bytes | memoryview = b""
         raise WorkerLost from error
 
 
-def receive(sock: socket.socket, kind: type[M] | tuple[type[M], ...], deadline: float | None = None) -> M:
-    """Read one message of the kinds that may come now.  Raises WorkerLost, Late."""
+def receive(sock: socket.socket, deadline: float | None = None) -> Message:
+    """Read one message.  deadline: on the monotonic clock.  Raises WorkerLost, Late."""
     header = bytearray(_LENGTH.size)
     receive_into(sock, memoryview(header), deadline)
     (length,) = _LENGTH.unpack(header)
@@ -102,16 +110,14 @@ def receive(sock: socket.socket, kind: type[M] | tuple[type[M], ...], deadline: 
     body = bytearray(length)
     receive_into(sock, memoryview(body), deadline)
     try:
-        message = _decode(body)
+        message: Message = _decode(body)
     except msgspec.MsgspecError as error:
         raise WorkerLost from error
-    if not isinstance(message, kind):
-        raise WorkerLost
     return message
 
 
 def receive_into(sock: socket.socket, view: memoryview, deadline: float | None = None) -> None:
-    """Fill the view.  deadline: on the monotonic clock.  Raises WorkerLost, Late."""
+    """Fill the view of bytes.  Raises WorkerLost, Late."""
     while view:
         if deadline is not None:
             sock.settimeout(max(deadline - time.monotonic(), 1e-3))

@@ -33,7 +33,9 @@ def work(sock: socket.socket, spec: PixelSpec, limits: Limits, decode: Decode, s
     _confine(limits, server)
     try:
         while True:
-            ask = receive(sock, Ask)
+            ask = receive(sock)
+            if not isinstance(ask, Ask):
+                return
             _allow_seconds(limits.seconds)
             _answer(sock, ask, spec, limits, decode)
     except WorkerLost:
@@ -45,7 +47,7 @@ def _answer(sock: socket.socket, ask: Ask, spec: PixelSpec, limits: Limits, deco
     try:
         data, seen = read_file(ask.path, limits.max_bytes)
         send(sock, seen)
-        if ask.pause and not receive(sock, Go).decode:
+        if ask.pause and receive(sock) != Go(decode=True):
             return
         picture, pixels = decode(data, spec, limits)
         send(sock, picture, pixels.tobytes())
@@ -56,7 +58,7 @@ def _answer(sock: socket.socket, ask: Ask, spec: PixelSpec, limits: Limits, deco
         gc.collect()
         problem = Problem("memory", f"decoding it needs more than {limits.memory_mb:,} MiB of memory")
     if seen:
-        problem.size, problem.mtime_ns = seen.size, seen.mtime_ns
+        problem.stage, problem.size, problem.mtime_ns = "decode", seen.size, seen.mtime_ns
     send(sock, problem)
 
 

@@ -26,7 +26,7 @@ def load_encoder(name: str = "auto", *, device: str | None = None, expect: Encod
     """
     encoder = _make(resolve(name)[0], device)
     if expect is not None:
-        _check_same(encoder.info, expect)
+        check_same(encoder.info, expect)
     return encoder
 
 
@@ -76,7 +76,7 @@ def _make(full: str, device: str | None) -> Encoder:
     return OpenClip(full, device)
 
 
-def _check_same(found: EncoderInfo, expect: EncoderInfo) -> None:
+def check_same(found: EncoderInfo, expect: EncoderInfo) -> None:
     if found.digest == expect.digest:
         return
     if found.name != expect.name:

@@ -22,7 +22,7 @@ import numpy as np
 from vsearch.embed import minilm
 from vsearch.embed.classnames import imagenet_classnames
 from vsearch.embed.vectors import check_pixels, unit
-from vsearch.embed.weights import combined
+from vsearch.embed.weights import MINI_FILES, combined
 from vsearch.types import EncoderInfo, PixelSpec
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from vsearch.embed.lite2 import Lite2
 
-LITE2_SHA256 = "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
 TEMPERATURE = 2.0
 TOP = 50
 
@@ -52,7 +51,7 @@ class Mini:
     @cached_property
     def info(self) -> EncoderInfo:
         """Name, fingerprint and dimension; the pinned checksums stand for the weights, which are not read."""
-        weights = combined([LITE2_SHA256, minilm.WEIGHTS_SHA256, minilm.TOKENIZER_SHA256])
+        weights = combined([file.sha256 for file in MINI_FILES])
         settings = {
             "mean": 127,
             "std": 128,
@@ -66,8 +65,7 @@ class Mini:
     @property
     def precision(self) -> str:
         """Precision of the image tower on this machine and why, in words; loads the tower."""
-        placement = self._image_tower()[0].placement
-        return f"{str(placement.dtype).removeprefix('torch.')} on {placement.device}: {placement.why}"
+        return self._image_tower()[0].precision
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed texts as (n, 384) float32 unit vectors.  Raises EncoderError, EncoderUnavailable."""

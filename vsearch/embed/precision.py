@@ -54,10 +54,10 @@ def place(network: torch.nn.Module, device: torch.device, forward: Forward) -> P
     """
     network.eval().requires_grad_(False)
     if device.type == "cuda":
-        bf16 = torch.cuda.is_bf16_supported()
-        network.to(device, torch.bfloat16 if bf16 else torch.float32, memory_format=torch.channels_last)
-        return Placement(device, torch.bfloat16 if bf16 else torch.float32, "GPU")
-    network.to(device, memory_format=torch.channels_last)
+        dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+        network.to(device, dtype).to(memory_format=torch.channels_last)
+        return Placement(device, dtype, "GPU")
+    network.to(device).to(memory_format=torch.channels_last)
     if device.type != "cpu":
         return Placement(device, torch.float32, f"{device.type}: not tried in bf16")
     if not torch.ops.mkldnn._is_mkldnn_bf16_supported():

@@ -1,0 +1,179 @@
+"""The store under test: an operation of the model done for real, and everything that must hold afterwards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tests.durability.model import DIM, Op, Picture, State, vector
+from vsearch import ann, exact, files
+from vsearch.recipe import SearchSettings
+from vsearch.store import Addition, Batch, Record, Snapshot, Store, maintain
+from vsearch.store.records import MISSING
+from vsearch.types import EncoderInfo, Failure, PixelSpec
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+INFO = EncoderInfo("model", "0" * 64, DIM, PixelSpec(8))
+VERSION = b"/version"
+
+
+def create(root: Path) -> Store:
+    """A new store."""
+    return Store.create(root, INFO)
+
+
+def record(picture: Picture) -> Record:
+    """The record that stands for a picture of the model."""
+    flags = MISSING if picture.missing else 0
+    return Record(picture.path, picture.digest, picture.content, 1, 1, 1, 8, 8, None, flags)
+
+
+def do(store: Store, op: Op) -> None:
+    """Carry out one operation; it is durable when this returns."""
+    if op.kind == "build":
+        build(store)
+    elif op.kind == "compact":
+        maintain.compact(store)
+    elif op.kind != "create":
+        store.commit(batch(op))
+
+
+def batch(op: Op) -> Batch:
+    """The commit of an operation.  The number of the operation goes with it, as a remembered failure."""
+    return Batch(
+        [Addition(record(p), vector(p.content)) for p in op.additions],
+        {id: record(p) for id, p in op.updates.items()},
+        list(op.dropped),
+        [Failure(VERSION, "scan", str(op.number), op.number, 0)],
+    )
+
+
+def build(store: Store) -> None:
+    """Publish a real FAISS index of everything that is kept: what is missing now may come back."""
+    import faiss
+
+    with store.snapshot() as snapshot:
+        ids = indexed_ids(snapshot)
+        vectors = snapshot.vectors(ids)
+        upto = snapshot.head.next_id
+    index = faiss.index_factory(DIM, "IVF1,Flat", faiss.METRIC_INNER_PRODUCT)
+    index.cp.min_points_per_centroid = 1
+    index.train(vectors if len(vectors) else np.eye(DIM, dtype=np.float32))
+    index.add_with_ids(vectors, ids)
+    save = ann.AnnIndex(index, upto, "").save
+    maintain.publish_generation(
+        store, lambda sink: save(sink.put), upto=upto, count=len(ids), recipe="", report={"count": len(ids)}
+    )
+
+
+def indexed_ids(snapshot: Snapshot) -> NDArray[np.int64]:
+    """What goes into a generation."""
+    return np.array([id for id, _ in snapshot.items()], np.int64)
+
+
+def version(snapshot: Snapshot) -> int:
+    """The number of the last operation that committed anything; 0 after creation."""
+    told = snapshot.failure_at(VERSION)
+    return int(told.reason) if told else 0
+
+
+def problems(store: Store, snapshot: Snapshot, expected: State) -> list[str]:
+    """Everything in which a moment of the store differs from the model."""
+    found = {id: Picture(r.path, int(r.size), r.missing) for id, r in snapshot.items()}
+    if found != expected:
+        return [f"pictures differ: {_difference(found, expected)}"]
+    live = np.array([id for id, picture in expected.items() if not picture.missing], np.int64)
+    return [
+        *_wrong_counts(snapshot, expected, live),
+        *_wrong_tables(snapshot, expected),
+        *_wrong_vectors(snapshot, expected),
+        *_wrong_search(store, snapshot, expected, live),
+    ]
+
+
+def _difference(found: State, expected: State) -> str:
+    only = {id: picture for id, picture in found.items() if expected.get(id) != picture}
+    lost = {id: picture for id, picture in expected.items() if found.get(id) != picture}
+    return f"the store has {only}, the model {lost}"
+
+
+def _wrong_counts(snapshot: Snapshot, expected: State, live: NDArray[np.int64]) -> list[str]:
+    wrong = []
+    if not np.array_equal(snapshot.live_ids(), live):
+        wrong.append(f"live ids {snapshot.live_ids()} are not {live}")
+    told = (snapshot.head.images, snapshot.head.missing)
+    if told != (len(expected), len(expected) - len(live)):
+        wrong.append(f"counters {told} are wrong")
+    return wrong
+
+
+def _wrong_tables(snapshot: Snapshot, expected: State) -> list[str]:
+    ids: dict[bytes, list[int]] = {}
+    for id, picture in expected.items():
+        ids.setdefault(picture.digest, []).append(id)
+    wrong = [f"path of {id}" for id, p in expected.items() if snapshot.at_path(p.path) != id]
+    wrong += [f"content {d!r}" for d, told in ids.items() if sorted(snapshot.with_content(d)) != told]
+    wrong += [f"digest of {id}" for id, r in snapshot.items() if r.content != expected[id].digest]
+    return wrong
+
+
+def _wrong_vectors(snapshot: Snapshot, expected: State) -> list[str]:
+    for reader in snapshot.readers:
+        snapshot.verify(reader, 0, reader.segment.rows)
+    ids = np.array(list(expected), np.int64)
+    rows = snapshot.vectors(ids)
+    return [f"vector of {id}" for id, row in zip(ids, rows, strict=True) if not _same(row, expected[int(id)])]
+
+
+def _same(row: NDArray[np.float32], picture: Picture) -> bool:
+    return np.array_equal(row, vector(picture.content).astype(np.float32))
+
+
+def _wrong_search(store: Store, snapshot: Snapshot, expected: State, live: NDArray[np.int64]) -> list[str]:
+    """Every live picture finds itself (or its twin), exactly and through the FAISS generation with its tail."""
+    if not len(live):
+        return []
+    xq = snapshot.vectors(live)
+    _, ids = exact.topk(xq, snapshot.blocks(), 1, snapshot.is_live)
+    wrong = [f"exact search for {id} finds {hit}" for id, hit in _strangers(live, ids[:, 0], expected)]
+    generation = snapshot.space.generation
+    if generation is None:
+        return wrong
+    path = store.layout.ann(snapshot.space.name) / generation.name / maintain.INDEX_FILE
+    if files.sha256_of(path) != files.Published(generation.length, generation.sha256):
+        return [*wrong, f"{path} is not the file that was published"]
+    index = ann.load(path, generation.upto, generation.name)
+    near = index.search(xq, 1, SearchSettings(1, 1), snapshot.live)[:, 0]
+    covered = live < generation.upto
+    return wrong + [
+        f"FAISS search for {id} finds {hit}" for id, hit in _strangers(live[covered], near[covered], expected)
+    ]
+
+
+def _strangers(ids: NDArray[np.int64], hits: NDArray[np.int64], expected: State) -> list[tuple[int, int]]:
+    pairs = [(int(id), int(hit)) for id, hit in zip(ids, hits, strict=True)]
+    return [(id, hit) for id, hit in pairs if hit < 0 or expected[hit].content != expected[id].content]
+
+
+def leftovers(store: Store) -> list[str]:
+    """Files of rows and generations that nothing names, although a writer has collected garbage."""
+    with store.snapshot() as snapshot:
+        space = snapshot.space
+    named = {s.name for s in space.segments} | {s.ids_name for s in space.segments if s.ids_sha256}
+    generation = {space.generation.name} if space.generation else set()
+    places = ((store.layout.vectors(space.name), named), (store.layout.ann(space.name), generation))
+    return [f"left over: {p}" for folder, keep in places for p in folder.iterdir() if p.name not in keep]
+
+
+def open_for_reading(root: Path) -> Store:
+    """The store as a reader opens it."""
+    return Store.open(root)
+
+
+def open_for_writing(root: Path) -> Store:
+    """The store as a writer opens it."""
+    return Store.open(root, write=True)

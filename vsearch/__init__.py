@@ -1,0 +1,80 @@
+"""Search pictures with a sentence or another picture.
+
+::
+
+    index = vsearch.create("photos.vsearch")
+    index.add(vsearch.folder("./photos"))
+    hits = index.search("red apple on a wooden table", k=10)
+
+Importing this package is cheap: numpy, torch and faiss are loaded by the first call that needs them (PEP 562).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vsearch.decode import Limits
+    from vsearch.embed import Encoder, load_encoder
+    from vsearch.errors import VsearchError
+    from vsearch.index import Index, create
+    from vsearch.index import open_index as open
+    from vsearch.sources import files as pictures
+    from vsearch.sources import folder, listing, table
+    from vsearch.types import AddReport, EncoderInfo, Failure, Hit, Item, Query
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AddReport",
+    "Encoder",
+    "EncoderInfo",
+    "Failure",
+    "Hit",
+    "Index",
+    "Item",
+    "Limits",
+    "Query",
+    "VsearchError",
+    "__version__",
+    "create",
+    "pictures",
+    "folder",
+    "listing",
+    "load_encoder",
+    "open",
+    "table",
+]
+
+_HOMES = {
+    "AddReport": ("types", "AddReport"),
+    "Encoder": ("embed", "Encoder"),
+    "EncoderInfo": ("types", "EncoderInfo"),
+    "Failure": ("types", "Failure"),
+    "Hit": ("types", "Hit"),
+    "Index": ("index", "Index"),
+    "Item": ("types", "Item"),
+    "Limits": ("decode", "Limits"),
+    "Query": ("types", "Query"),
+    "VsearchError": ("errors", "VsearchError"),
+    "create": ("index", "create"),
+    "pictures": ("sources", "files"),
+    "folder": ("sources", "folder"),
+    "listing": ("sources", "listing"),
+    "load_encoder": ("embed", "load_encoder"),
+    "open": ("index", "open_index"),
+    "table": ("sources", "table"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    room, attribute = _HOMES[name]
+    return getattr(import_module(f"{__name__}.{room}"), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

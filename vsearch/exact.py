@@ -1,0 +1,85 @@
+"""Exact search over stored rows: the truth that every approximate answer is measured against."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Ids = NDArray[np.int64]
+    Matrix = NDArray[np.float32]
+
+
+def topk(
+    xq: Matrix,
+    blocks: Iterable[tuple[Ids, NDArray[np.float16]]],
+    k: int,
+    live: Callable[[Ids], NDArray[np.bool_]],
+    device: str | None = None,
+) -> tuple[Matrix, Ids]:
+    """The k live rows of highest inner product for each query.
+
+    xq: (nq, dim) float32.  blocks: (ids (n,), rows (n, dim) fp16), read one at a time, so memory stays flat.
+    device: a CUDA device to multiply on; by default the CPU, or the GPU when torch is loaded and has one.
+    Returns scores (nq, k) float32, highest first, ties by lower id; ids (nq, k) int64, -1 where there are fewer.
+    Cost: one pass over the rows.
+    """
+    multiply = _multiplier(xq, device)
+    best = np.full((len(xq), 0), -np.inf, np.float32), np.full((len(xq), 0), -1, np.int64)
+    for ids, rows in blocks:
+        shown = live(ids)
+        if not shown.all():
+            ids, rows = ids[shown], rows[shown]
+        if len(ids):
+            scores = multiply(rows)
+            best = merge(best, _cut(scores, ids, k), k)
+    return _pad(*best, k)
+
+
+def _multiplier(xq: Matrix, device: str | None) -> Callable[[NDArray[np.float16]], Matrix]:
+    # Torch is never loaded for this: importing it takes longer than scanning a million rows.
+    torch: Any = sys.modules.get("torch")
+    if device is None and torch is not None and torch.cuda.is_available():
+        device = "cuda"
+    if device is None:
+        return lambda rows: xq @ rows.astype(np.float32).T
+    if torch is None:
+        import torch
+    queries = torch.from_numpy(xq).to(device)
+
+    def multiply(rows: NDArray[np.float16]) -> Matrix:
+        block = torch.from_numpy(np.ascontiguousarray(rows)).to(device, non_blocking=True)
+        product: Matrix = (queries @ block.float().T).cpu().numpy()
+        return product
+
+    return multiply
+
+
+def _cut(scores: Matrix, ids: Ids, k: int) -> tuple[Matrix, Ids]:
+    if scores.shape[1] > k:
+        # Keep everything that ties with the k-th, so that ties go to the lower id whatever the block size.
+        kth = -np.partition(-scores, k - 1, axis=1)[:, k - 1]
+        keep = np.flatnonzero((scores >= kth[:, None]).any(axis=0))
+        scores, ids = scores[:, keep], ids[keep]
+    return scores, np.broadcast_to(ids, scores.shape)
+
+
+def merge(a: tuple[Matrix, Ids], b: tuple[Matrix, Ids], k: int) -> tuple[Matrix, Ids]:
+    """The k best of two lists of candidates for each query, ordered by score, then id."""
+    scores = np.concatenate([a[0], b[0]], axis=1)
+    ids = np.concatenate([a[1], b[1]], axis=1)
+    order = np.lexsort((ids, -scores), axis=1)[:, :k]
+    return np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)
+
+
+def _pad(scores: Matrix, ids: Ids, k: int) -> tuple[Matrix, Ids]:
+    short = ((0, 0), (0, k - scores.shape[1]))
+    return (
+        np.pad(scores, short, constant_values=-np.inf),
+        np.pad(ids, short, constant_values=-1),
+    )

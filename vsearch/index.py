@@ -1,0 +1,388 @@
+"""The front door: one object that holds pictures and answers questions about them."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vsearch import ann as ann_room
+from vsearch import recipe as recipes
+from vsearch.ann import AnnIndex
+from vsearch.embed import load_encoder, resolve
+from vsearch.errors import DimensionMismatch, IndexCorrupt, QueryError
+from vsearch.ingest import Options, ingest
+from vsearch.recipe import Modality, Recipe
+from vsearch.search import search
+from vsearch.sources import Source
+from vsearch.sources import files as pictures
+from vsearch.store import Batch, Snapshot, Store, maintain
+from vsearch.store.check import Findings, generation_problem
+from vsearch.store.check import check as check_store
+from vsearch.types import (
+    AddReport,
+    CheckReport,
+    EncoderInfo,
+    Failure,
+    Hit,
+    Part,
+    Progress,
+    Query,
+    QueryValue,
+    RepairReport,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from vsearch.decode import Limits
+    from vsearch.embed import Encoder
+
+    Ids = NDArray[np.int64]
+    Matrix = NDArray[np.float32]
+
+MAX_K = 100_000
+Notice = Callable[[str], None]
+AnyPath = str | os.PathLike[str]
+
+
+def _silent(_: str) -> None:
+    """The core says nothing unless asked."""
+
+
+def create(path: AnyPath, encoder: str | Encoder = "auto", *, on_notice: Notice | None = None) -> Index:
+    """Make an empty index at ``path`` and open it for writing.
+
+    encoder: a name (see ``vsearch models``) or an encoder object.  It is pinned: every later use of the index
+    needs the same weights and preprocessing.  on_notice: gets one line on which encoder was chosen and why.
+    Raises IndexExists, EncoderUnavailable, IndexNotWritable, DiskFull.
+    """
+    notice = on_notice or _silent
+    if isinstance(encoder, str):
+        name, why = resolve(encoder)
+        notice(why)
+        encoder = load_encoder(name)
+    return Index(Store.create(Path(path), encoder.info), encoder, notice)
+
+
+def open_index(
+    path: AnyPath, *, write: bool = False, encoder: Encoder | None = None, on_notice: Notice | None = None
+) -> Index:
+    """Open an index for searching, and with ``write`` for changing it too.
+
+    encoder: an object to use instead of loading the pinned one by name; it must have the same fingerprint.
+    Raises IndexNotFound, IndexLocked, FormatTooNew, IndexCorrupt, EncoderMismatch.
+    """
+    store = Store.open(Path(path), write=write)
+    try:
+        index = Index(store, None, on_notice or _silent)
+        if encoder is not None:
+            index.use_encoder(encoder)
+    except BaseException:
+        store.close()
+        raise
+    return index
+
+
+@dataclass(frozen=True, slots=True)
+class _Embedded:
+    vector: Matrix
+    modality: Modality
+    exclude: frozenset[int]
+
+
+class Index:
+    """Pictures, their vectors and what is known of them.  Searching is safe from any number of threads."""
+
+    def __init__(self, store: Store, encoder: Encoder | None, notice: Notice) -> None:
+        self._store = store
+        self._encoder = encoder
+        self._notice = notice
+        self._loading = threading.Lock()
+        self._ann: AnnIndex | None = None
+        self._recipe: Recipe | None = None
+        self._refused: set[str] = set()
+
+    # Life
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release everything.  Closing twice is harmless; any other use afterwards raises IndexClosed."""
+        self._store.close()
+        self._ann = None
+
+    @property
+    def path(self) -> Path:
+        """Where the index is."""
+        return self._store.layout.root
+
+    @property
+    def encoder_info(self) -> EncoderInfo:
+        """The encoder that is pinned."""
+        return self._store.encoder_info
+
+    @property
+    def encoder(self) -> Encoder:
+        """The pinned encoder, loaded when first used.  Raises EncoderUnavailable, EncoderMismatch."""
+        with self._loading:
+            if self._encoder is None:
+                pinned = self._store.encoder_info
+                self._encoder = load_encoder(pinned.name, expect=pinned)
+            return self._encoder
+
+    def use_encoder(self, encoder: Encoder) -> None:
+        """Use this object for embedding.  Raises EncoderMismatch when its fingerprint is not the pinned one."""
+        from vsearch.embed.load import check_same
+
+        check_same(encoder.info, self._store.encoder_info)
+        self._encoder = encoder
+
+    def __len__(self) -> int:
+        """How many pictures can be found."""
+        with self._store.snapshot() as snapshot:
+            return snapshot.head.images - snapshot.head.missing
+
+    # Changing
+
+    def add(
+        self,
+        source: Source,
+        *,
+        limits: Limits | None = None,
+        workers: int | None = None,
+        retry_failed: bool = False,
+        prune: bool = False,
+        yes: bool = False,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> AddReport:
+        """Bring the index in line with a source: what is new or changed is embedded, what moved is recognised.
+
+        Pictures under the source's folders that are gone leave the results but keep their vectors; ``prune``
+        forgets them, above a tenth of the folder only with ``yes``.  A file that cannot be read is remembered and
+        read again when it changes, or with ``retry_failed``.  Committed at least every 256 pictures or two seconds.
+        Raises IndexNotWritable, DiskFull, SourceError, EncoderError.
+        """
+        from vsearch.decode import Limits as DecodeLimits
+
+        options = Options(limits or DecodeLimits(), workers, retry_failed, prune, yes, progress)
+        pinned = self._store.encoder_info
+        return ingest(self._store, lambda: self.encoder, pinned.preprocess, source, options)
+
+    def remove(self, ids: Sequence[int]) -> int:
+        """Forget pictures (never their files); return how many there were."""
+        with self._store.snapshot() as snapshot:
+            known = [id for id in ids if snapshot.record(id) is not None]
+        self._store.commit(Batch(dropped=known))
+        return len(known)
+
+    def build(self, recipe: str | Path = "ivf-pq") -> dict[str, Any]:
+        """Build the FAISS index for what is there now, and return its report.
+
+        Searching goes on meanwhile with what there was.  Raises TooFewVectors, RecipeError, DiskFull.
+        """
+        from vsearch.build import build
+
+        chosen = recipes.load(recipe)
+        if chosen.kind == "flat":
+            maintain.drop_generation(self._store)
+            return {"recipe": chosen.name}
+        return build(self._store, chosen)
+
+    def compact(self) -> int:
+        """Give back the room of forgotten pictures; return how many vectors went."""
+        return maintain.compact(self._store)
+
+    def backup(self, destination: AnyPath) -> None:
+        """Copy a consistent moment of the index to a new place, while others read and write."""
+        maintain.backup(self._store, Path(os.path.abspath(destination)))
+
+    # Searching
+
+    def search(self, query: str | QueryValue | Query, k: int = 10, *, modality: Modality | None = None) -> list[Hit]:
+        """Find the k pictures that fit best.
+
+        query: str is always text; Path and PIL image are always pictures; Query combines several.
+        Pictures that are part of the query by id are left out.  Returns at most k hits, best first.
+        Raises QueryError, DecodeError, EncoderError, IndexCorrupt.
+        """
+        told = self._embed(query if isinstance(query, Query) else Query(query))
+        with self._store.snapshot() as snapshot:
+            scores, ids = self._find(snapshot, told.vector, k, modality or told.modality, told.exclude)
+            return _hits(snapshot, scores[0], ids[0])
+
+    def search_vectors(self, xq: Matrix, k: int = 10, *, modality: Modality = "image") -> tuple[Matrix, Ids]:
+        """Find the k nearest stored vectors for each query.
+
+        xq: (nq, dim) float32; scaled to unit length here.  modality: where the queries come from, which decides
+        how widely the ANN index is searched.
+        Returns scores (nq, k) float32, cosine in [-1, 1], highest first; ids (nq, k) int64, -1 where fewer than k
+        exist.  Raises DimensionMismatch, QueryError, IndexClosed.
+        """
+        xq = np.atleast_2d(np.asarray(xq, np.float32))
+        with self._store.snapshot() as snapshot:
+            if xq.ndim != 2 or xq.shape[1] != snapshot.space.dim:
+                raise DimensionMismatch(
+                    f"queries of shape {xq.shape}; this index holds {snapshot.space.dim} dimensions"
+                )
+            return self._find(snapshot, _unit(xq), k, modality, frozenset())
+
+    def _find(
+        self, snapshot: Snapshot, xq: Matrix, k: int, modality: Modality, exclude: frozenset[int]
+    ) -> tuple[Matrix, Ids]:
+        if not 1 <= k <= MAX_K:
+            raise QueryError(f"k is {k}; ask for 1 to {MAX_K:,} results")
+        ann = self._generation(snapshot)
+        return search(snapshot, xq, k, modality, ann, self._recipe if ann else None, exclude)
+
+    def _generation(self, snapshot: Snapshot) -> AnnIndex | None:
+        """The FAISS index to search: the one that the metadata names, if its bytes are those that were published."""
+        named = snapshot.space.generation
+        if named is None or named.name in self._refused:
+            return None
+        with self._loading:
+            if self._ann is None or self._ann.name != named.name:
+                path = self._store.layout.ann(snapshot.space.name) / named.name / maintain.INDEX_FILE
+                problem = generation_problem(path, named)
+                if problem:
+                    self._refused.add(named.name)
+                    self._notice(
+                        f"{problem}; searching exactly instead. Build it again with: vsearch repair {self.path}"
+                    )
+                    return None
+                self._recipe = recipes.from_plan(named.recipe)
+                self._ann = ann_room.load(path, named.upto, named.name)
+            return self._ann
+
+    def _embed(self, query: Query) -> _Embedded:
+        if not query.parts:
+            raise QueryError("an empty query; give a text, a picture or an id")
+        texts = [p for p in query.parts if isinstance(p.value, str)]
+        if any(isinstance(p.value, str) and not p.value.strip() for p in texts):
+            raise QueryError("an empty text; say what the picture shows")
+        total = np.zeros(self._store.encoder_info.dim, np.float32)
+        if texts:
+            vectors = self.encoder.encode_texts([str(p.value) for p in texts])
+            total += np.array([p.weight for p in texts], np.float32) @ vectors
+        ids = []
+        for part in query.parts:
+            if not isinstance(part.value, str):
+                total += np.float32(part.weight) * self._embed_picture(part)
+            if isinstance(part.value, int):
+                ids.append(part.value)
+        if float(np.linalg.norm(total)) < 1e-6:
+            raise QueryError("the parts of this query cancel each other out; change their weights")
+        modality: Modality = "text" if len(texts) == len(query.parts) else "image"
+        return _Embedded(_unit(total[None]), modality, frozenset(ids))
+
+    def _embed_picture(self, part: Part) -> Matrix:
+        value = part.value
+        if isinstance(value, int):
+            with self._store.snapshot() as snapshot:
+                if snapshot.record(value) is None:
+                    raise QueryError(f"no picture has the id {value}; ids are shown by: vsearch query --json")
+                return snapshot.vectors(np.array([value], np.int64))[0]
+        from vsearch.decode import decode_one, fit
+
+        spec = self._store.encoder_info.preprocess
+        pixels = decode_one(os.fsencode(value), spec).pixels if isinstance(value, os.PathLike) else fit(value, spec)
+        vector: Matrix = self.encoder.encode_images(pixels[None])[0]
+        return vector
+
+    # Knowing
+
+    def errors(self) -> list[Failure]:
+        """Files that could not be read, with the reason, by path."""
+        with self._store.snapshot() as snapshot:
+            return sorted(snapshot.failures(), key=lambda f: f.path)
+
+    def info(self) -> dict[str, Any]:
+        """What the index is, in values that JSON can hold."""
+        with self._store.snapshot() as snapshot:
+            head, space, generation = snapshot.head, snapshot.space, snapshot.space.generation
+            rows = sum(s.rows for s in space.segments)
+            failures = sum(1 for _ in snapshot.failures())
+        encoder = self._store.encoder_info
+        return {
+            "path": str(self.path),
+            "images": head.images - head.missing,
+            "missing": head.missing,
+            "failed": failures,
+            "encoder": encoder.name,
+            "dim": encoder.dim,
+            "space": space.name,
+            "vectors": rows,
+            "bytes": maintain.size_on_disk(self.path),
+            "index": "exact" if generation is None else recipes.from_plan(generation.recipe).name,
+            "indexed": 0 if generation is None else generation.count,
+            "tail": head.next_id - (0 if generation is None else generation.upto),
+            "format": 1,
+            "uuid": head.identity,
+        }
+
+    def check(self) -> CheckReport:
+        """Compare everything on disk with its checksums and with itself.  Changes nothing."""
+        started = time.monotonic()
+        found = check_store(self._store)
+        return CheckReport(tuple(found.problems), found.images, found.bytes, time.monotonic() - started)
+
+    def repair(self) -> RepairReport:
+        """Mend what ``check`` finds: build the FAISS index again, embed damaged vectors again from the pictures.
+
+        Raises IndexCorrupt when the metadata itself is damaged: nothing else can tell what was there.
+        """
+        found = check_store(self._store)
+        if found.bad_metadata:
+            raise IndexCorrupt(f"{found.problems[0]}. The metadata cannot be rebuilt: restore a backup, or index again")
+        actions = self._reembed(found) if found.lost or found.problems else []
+        if found.bad_generation:
+            maintain.drop_generation(self._store)
+            built = self.build()
+            actions.append(f"built the FAISS index again over {built['count']:,} vectors")
+        return RepairReport(tuple(actions))
+
+    def _reembed(self, found: Findings) -> list[str]:
+        with self._store.tolerant_snapshot() as snapshot:
+            records = [r for id in sorted(found.lost) if (r := snapshot.record(id)) is not None]
+        self._store.commit(Batch(dropped=sorted(found.lost)))
+        maintain.salvage(self._store)
+        if not records:
+            return []
+        there = [r.path for r in records if os.path.exists(r.path)]
+        report = self.add(pictures(there)) if there else AddReport()
+        left = len(records) - report.added
+        return [
+            f"embedded {report.added:,} damaged vectors again from their pictures",
+            *([f"dropped {left:,} pictures whose vectors are damaged and whose files are gone"] if left else []),
+        ]
+
+
+def _unit(xq: Matrix) -> Matrix:
+    norms = np.linalg.norm(xq, axis=1, keepdims=True)
+    if not np.isfinite(norms).all() or (norms < 1e-12).any():
+        raise QueryError("a query vector is zero, infinite or not a number")
+    out: Matrix = xq / norms
+    return out
+
+
+def _hits(snapshot: Snapshot, scores: NDArray[np.float32], ids: Ids) -> list[Hit]:
+    hits: list[Hit] = []
+    for score, id in zip(scores.tolist(), ids.tolist(), strict=True):
+        record = snapshot.record(id) if id >= 0 else None
+        if record is not None:
+            at = (record.path, record.caption, record.width, record.height)
+            hits.append(Hit(len(hits) + 1, id, min(1.0, max(-1.0, score)), *at))
+    return hits

@@ -1,0 +1,316 @@
+"""One run of ingestion: survey, then decode ahead, embed in batches, commit each batch.
+
+A batch is committed after 256 pictures or two seconds, whichever comes first, so that a kill loses at most that.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vsearch.decode import Decoded, DecodePool, Job, Limits, Same
+from vsearch.errors import EncoderError, EncoderUnavailable
+from vsearch.ingest.survey import Survey, survey
+from vsearch.sources import Source
+from vsearch.store import Addition, Batch, Record, Snapshot, Store
+from vsearch.store.records import MISSING, RACY
+from vsearch.types import AddReport, Failure, Item, PixelSpec, Progress
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from vsearch.embed import Encoder
+
+BATCH_IMAGES = 256
+BATCH_SECONDS = 2.0
+RACY_NS = 2_000_000_000
+PRUNE_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run.
+
+    retry_failed: read files again that failed before and have not changed.
+    prune: forget pictures that are gone; above a tenth of the folder only with ``yes``.
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    workers: int | None = None
+    retry_failed: bool = False
+    prune: bool = False
+    yes: bool = False
+    progress: Callable[[Progress], None] | None = None
+
+
+def ingest(
+    store: Store, encoder: Callable[[], Encoder], spec: PixelSpec, source: Source, options: Options
+) -> AddReport:
+    """Bring the store in line with a source.
+
+    encoder: gives the encoder when the first picture needs it, so that a run with nothing new loads no weights.
+    Raises SourceError, EncoderError, DiskFull, IndexNotWritable.
+    """
+    started = time.monotonic()
+    looked = survey(store, source, retry_failed=options.retry_failed)
+    run = Ingestion(store, encoder, looked, options, started)
+    run.settle(looked)
+    if looked.todo:
+        with DecodePool(spec, options.limits, options.workers) as pool:
+            for item, outcome in zip(looked.todo, pool.map(run.jobs()), strict=True):
+                run.take(item, outcome)
+        run.flush()
+    run.mark_vanished()
+    if options.prune:
+        run.prune()
+    return run.report()
+
+
+class Ingestion:
+    """The state of one run: what is pending, what was done."""
+
+    def __init__(
+        self, store: Store, encoder: Callable[[], Encoder], looked: Survey, options: Options, started: float
+    ) -> None:
+        self._store = store
+        self._encoder = encoder
+        self._looked = looked
+        self._options = options
+        self._started = started
+        self._vanished = dict(looked.vanished)
+        self._by_content: dict[bytes, list[int]] = {}
+        for id, record in self._vanished.items():
+            self._by_content.setdefault(record.content, []).append(id)
+        self._by_size: dict[int, set[bytes]] = {}
+        for record in self._vanished.values():
+            self._by_size.setdefault(record.size, set()).add(record.content)
+        self._pending: list[tuple[Item, Decoded]] = []
+        self._batch = Batch()
+        self._since = time.monotonic()
+        self._added = self._moved = self._done = self._removed = 0
+        self._unchanged = looked.unchanged
+        self._failures: list[Failure] = []
+        self._warnings: list[str] = []
+
+    def settle(self, looked: Survey) -> None:
+        """Write what the survey alone decided."""
+        self._warnings += [
+            f"{_shown(root)} shows none of its indexed pictures: taken for a disk that is not there, nothing was "
+            f"removed. If they are really gone: vsearch index {_shown(root)} --prune --yes"
+            for root in looked.empty_roots
+        ]
+        self._failures += looked.failures
+        self._batch.failures += looked.failures
+        self._batch.healed += looked.forgotten
+        for id, record in looked.updates.items():
+            self._batch.updates[id] = record
+            self._commit_if_large()
+        self._commit()
+
+    def jobs(self) -> Iterator[Job]:
+        """What to decode; a file whose size is that of a vanished picture is hashed first, as it may have moved."""
+        with_record = self._records_of_todo()
+        for item in self._looked.todo:
+            known = set(self._by_size.get(item.size, ()))
+            old = with_record.get(item.path)
+            if old is not None and old.size == item.size:
+                known.add(old.content)
+            yield Job(item.path, frozenset(known))
+
+    def _records_of_todo(self) -> dict[bytes, Record]:
+        records: dict[bytes, Record] = {}
+        with self._store.snapshot() as snapshot:
+            if len(snapshot) == 0:
+                return records
+            for item in self._looked.todo:
+                id = snapshot.at_path(item.path)
+                record = None if id is None else snapshot.record(id)
+                if record is not None:
+                    records[item.path] = record
+        return records
+
+    def take(self, item: Item, outcome: Decoded | Same | Failure) -> None:
+        """Account for one picture; commit when the batch is full or two seconds old."""
+        if not self._pending and not self._batch:
+            self._since = time.monotonic()
+        self._done += 1
+        if isinstance(outcome, Failure):
+            self._fail(item, outcome)
+        elif isinstance(outcome, Same):
+            self._recognise(item, outcome)
+        else:
+            self._pending.append((item, outcome))
+        full = len(self._pending) + len(self._batch) >= BATCH_IMAGES
+        if full or time.monotonic() - self._since > BATCH_SECONDS:
+            self.flush()
+
+    def _fail(self, item: Item, failure: Failure) -> None:
+        if failure.size < 0:
+            failure = replace(failure, size=item.size, mtime_ns=item.mtime_ns)
+        self._failures.append(failure)
+        self._batch.failures.append(failure)
+        with self._store.snapshot() as snapshot:
+            id = snapshot.at_path(item.path)
+            record = None if id is None else snapshot.record(id)
+        if id is not None and record is not None and not record.missing:
+            # What was indexed there is no longer what the file holds: out of the results, but not forgotten.
+            self._batch.updates[id] = replace(record, flags=record.flags | MISSING)
+
+    def _recognise(self, item: Item, same: Same) -> None:
+        with self._store.snapshot() as snapshot:
+            id = snapshot.at_path(item.path)
+            record = None if id is None else snapshot.record(id)
+            if id is not None and record is not None and record.content == same.content:
+                self._unchanged += 1
+                self._batch.updates[id] = _refreshed(record, item, same)
+                return
+            moved = self._by_content.get(same.content)
+            if moved:
+                old = moved.pop()
+                self._moved += 1
+                self._batch.updates[old] = _refreshed(self._vanished.pop(old), item, same)
+                self._batch.healed.append(item.path)
+                return
+            self._copy_vector(snapshot, item, same)
+
+    def _copy_vector(self, snapshot: Snapshot, item: Item, same: Same | Decoded) -> bool:
+        """Use the vector of a picture with the same bytes instead of embedding them again."""
+        for id in snapshot.with_content(same.content):
+            record = snapshot.record(id)
+            if record is not None:
+                vector = snapshot.vectors(np.array([id]))[0]
+                self._add(item, _refreshed(replace(record, added_ns=time.time_ns()), item, same), vector)
+                return True
+        return False
+
+    def _add(self, item: Item, record: Record, vector: NDArray[np.float32]) -> None:
+        self._batch.additions.append(Addition(record, vector))
+        self._batch.healed.append(item.path)
+        self._added += 1
+
+    def flush(self) -> None:
+        """Embed what is pending and commit the batch."""
+        fresh = []
+        with self._store.snapshot() as snapshot:
+            for item, decoded in self._pending:
+                if not self._copy_vector(snapshot, item, decoded):
+                    fresh.append((item, decoded))
+        self._pending = []
+        for (item, decoded), vector in zip(fresh, self._embed(fresh), strict=True):
+            if isinstance(vector, str):
+                self._fail(item, Failure(item.path, "embed", vector, decoded.size, decoded.mtime_ns))
+            else:
+                self._add(item, _new_record(item, decoded), vector)
+        self._commit()
+
+    def _embed(self, fresh: list[tuple[Item, Decoded]]) -> list[NDArray[np.float32] | str]:
+        """The vector of each picture, or why it has none: one bad picture does not take its batch with it."""
+        if not fresh:
+            return []
+        pixels = np.stack([decoded.pixels for _, decoded in fresh])
+        encode = self._encoder().encode_images
+        try:
+            return list(encode(pixels))
+        except EncoderUnavailable:
+            raise
+        except EncoderError as error:
+            if len(fresh) == 1:
+                return [str(error)]
+            return [vector for one in fresh for vector in self._embed([one])]
+
+    def _commit_if_large(self) -> None:
+        if len(self._batch) >= BATCH_IMAGES * 4:
+            self._commit()
+
+    def _commit(self) -> None:
+        if self._batch:
+            batch, self._batch = self._batch, Batch()
+            self._store.commit(batch)
+        if self._options.progress is not None:
+            self._options.progress(
+                Progress(
+                    self._done,
+                    len(self._looked.todo),
+                    self._added,
+                    len(self._failures),
+                    time.monotonic() - self._started,
+                )
+            )
+
+    def mark_vanished(self) -> None:
+        """Take pictures that are gone out of the results; their vectors stay until ``prune``."""
+        for id, record in self._vanished.items():
+            self._batch.updates[id] = replace(record, flags=record.flags | MISSING)
+            self._removed += 1
+            self._commit_if_large()
+        self._commit()
+
+    def prune(self) -> None:
+        """Forget what is gone for good, unless that is suspiciously much."""
+        roots = tuple(r.rstrip(b"/") + b"/" for r in self._looked.roots)
+        empty = tuple(r + b"/" for r in self._looked.empty_roots)
+        with self._store.snapshot() as snapshot:
+            under = [(id, r) for id, r in snapshot.items() if r.path.startswith(roots)]
+        gone = [id for id, r in under if r.missing or (empty and r.path.startswith(empty))]
+        if len(gone) > PRUNE_SHARE * len(under) and not self._options.yes:
+            self._warnings.append(
+                f"{len(gone):,} of {len(under):,} pictures would be forgotten, more than a tenth: nothing was. "
+                f"If that is right, add --yes"
+            )
+            return
+        for at in range(0, len(gone), BATCH_IMAGES * 4):
+            self._batch.dropped = gone[at : at + BATCH_IMAGES * 4]
+            self._commit()
+
+    def report(self) -> AddReport:
+        """What was done."""
+        return AddReport(
+            added=self._added,
+            unchanged=self._unchanged,
+            moved=self._moved,
+            removed=self._removed,
+            failures=tuple(self._failures),
+            known_failures=self._looked.known_failures,
+            seconds=time.monotonic() - self._started,
+            warnings=tuple(self._warnings),
+        )
+
+
+def _shown(path: bytes) -> str:
+    return path.decode("utf-8", "replace")
+
+
+def _is_racy(mtime_ns: int, ctime_ns: int) -> bool:
+    return max(mtime_ns, ctime_ns) >= time.time_ns() - RACY_NS
+
+
+def _refreshed(record: Record, item: Item, seen: Same | Decoded) -> Record:
+    """The record of the same bytes as they lie there now."""
+    return replace(
+        record,
+        path=item.path,
+        size=seen.size,
+        mtime_ns=seen.mtime_ns,
+        ctime_ns=seen.ctime_ns,
+        caption=item.caption,
+        flags=RACY if _is_racy(seen.mtime_ns, seen.ctime_ns) else 0,
+    )
+
+
+def _new_record(item: Item, decoded: Decoded) -> Record:
+    return Record(
+        path=item.path,
+        content=decoded.content,
+        size=decoded.size,
+        mtime_ns=decoded.mtime_ns,
+        ctime_ns=decoded.ctime_ns,
+        added_ns=time.time_ns(),
+        width=decoded.width,
+        height=decoded.height,
+        caption=item.caption,
+        flags=RACY if _is_racy(decoded.mtime_ns, decoded.ctime_ns) else 0,
+    )

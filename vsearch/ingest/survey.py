@@ -1,0 +1,128 @@
+"""Compare what a source shows with what the store holds: what is new, changed, moved, gone.
+
+Nothing is read of the pictures here, only their names, sizes and times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+from vsearch.sources import Source
+from vsearch.store import Record, Snapshot, Store
+from vsearch.store.records import MISSING, RACY
+from vsearch.types import Failure, Item
+
+_LOOKUPS = 1024
+
+
+@dataclass
+class Survey:
+    """The outcome of one look at a source.
+
+    todo: pictures to read.  updates: id → record of those that are back or have another caption.
+    vanished: id → record of pictures under the source's folders that it did not show.
+    empty_roots: folders that show none of their indexed pictures.
+    forgotten: paths of remembered failures that are gone.  planned: paths in ``todo`` or known to fail.
+    """
+
+    todo: list[Item] = field(default_factory=list)
+    updates: dict[int, Record] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+    vanished: dict[int, Record] = field(default_factory=dict)
+    unchanged: int = 0
+    known_failures: int = 0
+    shown: int = 0
+    empty_roots: list[bytes] = field(default_factory=list)
+    roots: tuple[bytes, ...] = ()
+    forgotten: list[bytes] = field(default_factory=list)
+    planned: set[bytes] = field(default_factory=set)
+
+
+def survey(store: Store, source: Source, *, retry_failed: bool = False) -> Survey:
+    """Look at everything that a source shows.  Raises SourceError."""
+    found = Survey(roots=source.roots)
+    with store.snapshot() as snapshot:
+        seen = bytearray(snapshot.head.next_id)
+    for group in _groups(source):
+        with store.snapshot() as snapshot:
+            for item in group:
+                found.shown += 1
+                if isinstance(item, Failure):
+                    found.failures.append(item)
+                else:
+                    _classify(snapshot, item, seen, found, retry_failed)
+    if source.roots:
+        with store.snapshot() as snapshot:
+            _find_vanished(snapshot, source.roots, seen, found)
+    return found
+
+
+def _groups(source: Iterable[Item | Failure]) -> Iterator[list[Item | Failure]]:
+    # The store is asked in groups: a read transaction held for a whole scan would pin pages.
+    stream = iter(source)
+    while group := list(islice(stream, _LOOKUPS)):
+        yield group
+
+
+def _classify(snapshot: Snapshot, item: Item, seen: bytearray, found: Survey, retry_failed: bool) -> None:
+    if item.path in found.planned:
+        return  # Named twice: overlapping folders, or a list that repeats itself.
+    id = snapshot.at_path(item.path)
+    if id is None:
+        found.planned.add(item.path)
+        known = None if retry_failed else snapshot.failure_at(item.path)
+        if known is not None and (known.size, known.mtime_ns) == (item.size, item.mtime_ns):
+            found.known_failures += 1
+        else:
+            found.todo.append(item)
+        return
+    if id < len(seen):
+        seen[id] = 1
+    record = snapshot.record(id)
+    if record is None or not same_file(record, item):
+        found.planned.add(item.path)
+        found.todo.append(item)
+        return
+    found.unchanged += 1
+    if record.missing or record.caption != item.caption:
+        found.updates[id] = replace(record, caption=item.caption, flags=record.flags & ~MISSING)
+
+
+def same_file(record: Record, item: Item) -> bool:
+    """Whether a file is as it was when it was read, by size and times alone.
+
+    A file written just before it was read may change again within the same tick of the clock, so its times prove
+    nothing; and the time of change (ctime) catches an mtime that was put back.
+    """
+    told = (record.size, record.mtime_ns, record.ctime_ns)
+    return not record.flags & RACY and told == (item.size, item.mtime_ns, item.ctime_ns)
+
+
+def _find_vanished(snapshot: Snapshot, roots: tuple[bytes, ...], seen: bytearray, found: Survey) -> None:
+    unread = tuple(f.path.rstrip(b"/") + b"/" for f in found.failures)
+    failed = {f.path for f in found.failures}
+    prefixes = tuple(root.rstrip(b"/") + b"/" for root in roots)
+    kept = dict.fromkeys(prefixes, 0)
+    gone: dict[bytes, dict[int, Record]] = {prefix: {} for prefix in prefixes}
+    for id, record in snapshot.items():
+        prefix = next((p for p in prefixes if record.path.startswith(p)), None)
+        if prefix is None:
+            continue
+        if (id < len(seen) and seen[id]) or record.path.startswith(unread) or record.path in failed:
+            kept[prefix] += 1
+        elif not record.missing:
+            gone[prefix][id] = record
+    found.forgotten = [
+        f.path
+        for f in snapshot.failures()
+        if f.path.startswith(prefixes) and f.path not in found.planned and f.path not in failed
+    ]
+    shown_new = {p for p in prefixes if any(i.path.startswith(p) for i in found.todo)}
+    for prefix in prefixes:
+        if gone[prefix] and not kept[prefix] and prefix not in shown_new:
+            # Not one picture is left: that is what an unmounted disk looks like, so nothing is concluded from it.
+            found.empty_roots.append(prefix[:-1])
+        else:
+            found.vanished.update(gone[prefix])
