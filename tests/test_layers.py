@@ -97,6 +97,16 @@ def _absolute(node: ast.ImportFrom, module: str) -> str:
 PACKAGES = {".".join(path.parent.relative_to(ROOT).parts) + "." for path in PACKAGE.rglob("__init__.py")}
 
 
+def renamed(tree: ast.AST, module: str) -> list[str]:
+    """Statements as ``import os as o``, behind which the rules would not see what is called."""
+    aliases = (alias for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names)
+    return [
+        f"{module} hides {a.name} as {a.asname}"
+        for a in aliases
+        if a.asname and a.name in {"os", "io", "pickle", "torch", "faiss"}
+    ]
+
+
 def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
@@ -132,15 +142,15 @@ def writes(tree: ast.Module, module: str) -> list[str]:
     """Only files.py changes anything on disk for the store, the indexes and what feeds them."""
     if room_of(module) not in HANDS_OFF:
         return []
-    found = [f"{module}:{node.lineno} calls {name}" for name, node in calls(tree) if _is_writing(name, node)]
+    found = renamed(tree, module)
+    found += [f"{module}:{node.lineno} calls {name}" for name, node in calls(tree) if _is_writing(name, node)]
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr in WRITING_FLAGS:
             found.append(f"{module}:{node.lineno} opens with {node.attr}")
     found += [
         f"{module} imports {name}"
         for name in imports(tree, module)
-        if name.split(".")[0] in {"shutil", "tempfile"}
-        or (name.startswith("os.") and name[3:] in WRITING_OS_CALLS | WRITING_FLAGS)
+        if name.split(".")[0] == "shutil" or (name.startswith("os.") and name[3:] in WRITING_OS_CALLS | WRITING_FLAGS)
     ]
     return found
 
@@ -162,7 +172,7 @@ def _mode_writes(node: ast.Call, function: str) -> bool:
     """Whether a mode among the arguments writes; a mode that is not a constant is taken for one that does."""
     given = [keyword.value for keyword in node.keywords if keyword.arg == "mode"]
     if not given and function == "memmap":
-        return True  # numpy's default mode is r+
+        given = node.args[2:3] or [ast.Constant("r+")]  # numpy's default
     if not given and isinstance(node.func, ast.Name):
         given = node.args[1:2]
     elif not given and isinstance(node.func, ast.Attribute):
@@ -196,7 +206,13 @@ def faiss_files(tree: ast.Module, module: str) -> list[str]:
 
 def pickles(tree: ast.Module, module: str) -> list[str]:
     """Nothing that runs code from a file: no pickle, in any of its clothes."""
-    found = [f"{module} imports {name}" for name in imports(tree, module) if name.split(".")[0] in PICKLES]
+    found = renamed(tree, module)
+    found += [
+        f"{module} imports {name}" for name in imports(tree, module) if name.split(".")[0] in PICKLES - {"pickle"}
+    ]
+    used = {*filter(None, map(dotted, ast.walk(tree))), *imports(tree, module)}
+    # the names of its errors may be used, to translate what a library raises
+    found += [f"{module} uses {name}" for name in used if name.startswith("pickle.") and not name.endswith("Error")]
     for name, node in calls(tree):
         options = {keyword.arg: keyword.value for keyword in node.keywords}
         if "allow_pickle" in options and not _is(options["allow_pickle"], False):
@@ -311,20 +327,25 @@ PLANTS: list[tuple[Rule, str, str]] = [
     (writes, "vsearch.store.segments", "os.pwrite(fd, b'', 0)"),
     (writes, "vsearch.store.segments", "os.write(fd, b'')"),
     (writes, "vsearch.store.segments", "from os import pwrite"),
+    (writes, "vsearch.store.segments", "import os as o"),
     (writes, "vsearch.index", "Path('a').write_text('')"),
     (writes, "vsearch.index", "(root / 'a').write_bytes(b'')"),
     (writes, "vsearch.index", "path.unlink()"),
     (writes, "vsearch.index", "path.replace(other)"),
     (writes, "vsearch.index", "path.mkdir()"),
     (writes, "vsearch.ingest.pipeline", "import shutil"),
-    (writes, "vsearch.ingest.pipeline", "from tempfile import mkdtemp"),
+    (writes, "vsearch.ingest.pipeline", "from shutil import rmtree"),
     (writes, "vsearch.recipe", "np.save(path, x)"),
     (writes, "vsearch.store.segments", "np.memmap(path, np.float16)"),
     (writes, "vsearch.store.segments", "np.memmap(path, np.float16, mode='w+')"),
+    (writes, "vsearch.store.segments", "np.memmap(path, np.float16, 'r+')"),
     (writes, "vsearch.sources.folder", "rows.tofile(path)"),
     (faiss_files, "vsearch.ann", "faiss.write_index(index, path)"),
     (faiss_files, "vsearch.ann", "faiss.write_index(index, 'index.faiss')"),
-    (pickles, "vsearch.ann", "import pickle"),
+    (pickles, "vsearch.ann", "import pickle\npickle.load(file)"),
+    (pickles, "vsearch.ann", "from pickle import Unpickler"),
+    (pickles, "vsearch.ann", "import pickle as p"),
+    (pickles, "vsearch.ann", "import marshal"),
     (pickles, "vsearch.ann", "from joblib import load"),
     (pickles, "vsearch.ann", "np.load(path, allow_pickle=True)"),
     (pickles, "vsearch.ann", "np.load(path, allow_pickle=flag)"),
@@ -349,10 +370,15 @@ INNOCENT: list[tuple[Rule, str, str]] = [
     (writes, "vsearch.store.store", "open(path, 'rb')\nopen(path)\npath.open()\nos.open(path, os.O_RDONLY)"),
     (writes, "vsearch.store.store", "name.replace('a', 'b')\nreplace(x, a=1)\nfiles.unlink(path)\nfiles.mkdir(path)"),
     (writes, "vsearch.store.store", "lmdb.open(path, map_size=size)\ntxn.replace(key, value)"),
-    (writes, "vsearch.store.segments", "np.memmap(path, np.float16, mode='r')\nos.pread(fd, 4, 0)\nos.listdir(path)"),
+    (
+        writes,
+        "vsearch.store.segments",
+        "np.memmap(path, np.float16, mode='r')\nnp.memmap(path, np.uint8, 'r')\nos.pread(fd, 4, 0)\nos.listdir(path)",
+    ),
     (faiss_files, "vsearch.ann", "faiss.write_index(index, faiss.PyCallbackIOWriter(sink))"),
     (faiss_files, "vsearch.ann", "writer = faiss.PyCallbackIOWriter(sink)\nfaiss.write_index(index, writer)"),
     (pickles, "vsearch.ann", "np.load(path, allow_pickle=False)\nnp.load(path)\ntorch.load(path, weights_only=True)"),
+    (pickles, "vsearch.embed.lite2", "import pickle\ntry:\n    f()\nexcept pickle.UnpicklingError:\n    pass"),
     (manners, "vsearch.cli.index", "sys.exit(1)"),
     (manners, "vsearch.decode.worker", "os._exit(1)\nraise ValueError('no')"),
     (names, "vsearch.store.commons", "x = 1"),

@@ -294,11 +294,13 @@ class Index:
             with self._store.snapshot() as snapshot:
                 if snapshot.record(value) is None:
                     raise QueryError(f"no picture has the id {value}; ids are shown by: vsearch query --json")
-                return snapshot.vectors(np.array([value], np.int64))[0]
+                stored: Matrix = snapshot.vectors(np.array([value], np.int64))[0]
+                return stored
+        assert not isinstance(value, str)
         from vsearch.decode import decode_one, fit
 
         spec = self._store.encoder_info.preprocess
-        pixels = decode_one(os.fsencode(value), spec).pixels if isinstance(value, os.PathLike) else fit(value, spec)
+        pixels = decode_one(os.fsencode(value), spec).pixels if isinstance(value, Path) else fit(value, spec)
         vector: Matrix = self.encoder.encode_images(pixels[None])[0]
         return vector
 
@@ -371,7 +373,7 @@ class Index:
 
 
 def _unit(xq: Matrix) -> Matrix:
-    norms = np.linalg.norm(xq, axis=1, keepdims=True)
+    norms: Matrix = np.linalg.norm(xq, axis=1, keepdims=True)
     if not np.isfinite(norms).all() or (norms < 1e-12).any():
         raise QueryError("a query vector is zero, infinite or not a number")
     out: Matrix = xq / norms

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice
@@ -20,18 +22,20 @@ EXTRA = b"/extra"
 
 
 class Log:
-    """A file or pipe that the parent reads: ``begin N KIND`` and ``ack N``, each in one write."""
+    """A file or pipe that the parent reads: ``begin N KIND`` and ``ack N SECONDS``, each in one write."""
 
     def __init__(self, path: str) -> None:
         self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def begin(self, op: Op) -> None:
         """An operation begins."""
+        self._begun = time.perf_counter()
         os.write(self._fd, b"begin %d %s\n" % (op.number, op.kind.encode()))
 
     def ack(self, op: Op) -> None:
         """The store said that it is durable."""
-        os.write(self._fd, b"ack %d\n" % op.number)
+        seconds = time.perf_counter() - self._begun
+        os.write(self._fd, b"ack %d %.6f\n" % (op.number, seconds))
 
 
 def work(root: str, log: str, seed: int, first: int, last: int, mutant: str = "") -> None:
@@ -106,17 +110,18 @@ def _use(place: Path, expected: State, grow: bool) -> list[str]:
             return wrong + subject.problems(store, snapshot, expected)
 
 
-def check_many(places: list[tuple[str, int]], seed: int) -> list[list[str]]:
-    """The problems of several stores, each with the number of operations that were acknowledged."""
-    return [_problems_of(root, seed, acked) for root, acked in places]
+def check_many(places: list[tuple[str, int]], seed: int, results: str) -> None:
+    """Look at several stores, each with the number of operations that were acknowledged.
 
-
-def _problems_of(root: str, seed: int, acked: int) -> list[str]:
-    try:
-        told: list[str] = check(root, seed, acked, grow=True)["problems"]
-        return told
-    except VsearchError as error:
-        return [f"{type(error).__name__}: {error}"]
+    The problems of each are a line of ``results``, so that they outlive a process that dies over one of them.
+    """
+    with open(results, "w", buffering=1) as out:
+        for root, acked in places:
+            try:
+                told = check(root, seed, acked, grow=True)["problems"]
+            except Exception as error:
+                told = [f"{type(error).__name__}: {error}"]
+            out.write(json.dumps(told) + "\n")
 
 
 EIO_ONCE, FULL, SHORT_ONCE = 1, 2, 3

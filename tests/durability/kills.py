@@ -8,62 +8,77 @@ import shutil
 import signal
 import time
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from random import Random
-from statistics import median
 from typing import Any
 
+from tests.durability.model import history
 from tests.durability.zygote import Zygote
 
 WORK, CHECK = "tests.durability.jobs:work", "tests.durability.jobs:check"
 OPERATIONS = 23
-SETTLED = 1.15
+LIVES = 3
 PATIENCE = 60.0
 
 
 @dataclass
 class Kills:
-    """Figures of a run.  inside: kills between the begin of an operation and its acknowledgement, by kind."""
+    """Figures of a run.
+
+    inside: kills between the begin of an operation and its acknowledgement, by kind.
+    applied: operations that were found although they had not been acknowledged.
+    """
 
     kills: int = 0
     acked: int = 0
-    inside: dict[str, int] = field(default_factory=dict)
     applied: int = 0
+    inside: dict[str, int] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
 
     def told(self) -> dict[str, Any]:
         """For JSON."""
-        return {**asdict(self), "inside_an_operation": sum(self.inside.values()), "failures": len(self.failures)}
+        return {**asdict(self), "inside_any": sum(self.inside.values()), "failures": len(self.failures)}
+
+    def __add__(self, other: Kills) -> Kills:
+        inside = {k: self.inside.get(k, 0) + other.inside.get(k, 0) for k in {**self.inside, **other.inside}}
+        return Kills(
+            self.kills + other.kills,
+            self.acked + other.acked,
+            self.applied + other.applied,
+            inside,
+            self.failures + other.failures,
+        )
 
 
 class Killer:
-    """Kills writers of stores below one folder."""
+    """Kills writers of stores below one folder, which is its own."""
 
     def __init__(self, zygote: Zygote, folder: Path, seed: int, mutant: str = "") -> None:
         self._zygote = zygote
         self._folder = folder
         self._random = Random(seed)
         self._mutant = mutant
-        self._seconds: dict[str, float] = {}
+        self._seconds: list[float] = []
         self.figures = Kills()
 
     def run(self, kills: int) -> Kills:
-        """Kill so many writers.  A store lives through three kills, then a new one begins."""
+        """Kill so many writers; with a planted defect, until it shows."""
         self._measure()
         while self.figures.kills < kills and not (self._mutant and self.figures.failures):
-            self._life(min(3, kills - self.figures.kills))
+            self._life(min(LIVES, kills - self.figures.kills))
         return self.figures
 
     def _measure(self) -> None:
-        """How long each kind of operation takes, so that kills fall inside."""
-        root, seed = self._folder / "timed", self._random.getrandbits(32)
-        log = _Pipe(self._folder / "log")
-        self._zygote.start(WORK, **self._args(root, log.path, seed, 0))
-        times: dict[str, list[float]] = {}
-        for kind, seconds in log.timed():
-            times.setdefault(kind, []).append(seconds)
-        assert self._zygote.finish().ok
-        self._seconds = {kind: median(told) for kind, told in times.items()}
+        """How long each operation takes, so that kills fall inside."""
+        root = self._folder / "store"
+        log = Listener(self._folder / "log")
+        self._zygote.start(WORK, **self._args(root, log.path, 0, 0))
+        log.listen()
+        ended = self._zygote.finish()
+        if not ended.ok:
+            raise RuntimeError(str(ended))
+        self._seconds = log.seconds
         shutil.rmtree(root)
 
     def _args(self, root: Path, log: Path, seed: int, first: int) -> dict[str, Any]:
@@ -71,40 +86,46 @@ class Killer:
         return {**told, "mutant": self._mutant}
 
     def _life(self, kills: int) -> None:
+        """One store, killed several times, going on from what was found."""
         seed, root, first = self._random.getrandbits(32), self._folder / "store", 0
         for _ in range(kills):
-            if first >= OPERATIONS:
-                break
-            first = self._one(root, seed, first)
-            if first < 0:
-                break
+            if 0 <= first < OPERATIONS:
+                first = self._one(root, seed, first)
         shutil.rmtree(root, ignore_errors=True)
+
+    def _target(self, seed: int, first: int) -> int:
+        """An operation of a kind chosen evenly, so that rare kinds are not spared."""
+        kinds: dict[str, list[int]] = {}
+        for op, _ in islice(history(seed), first, OPERATIONS):
+            kinds.setdefault(op.kind, []).append(op.number)
+        return self._random.choice(kinds[self._random.choice(sorted(kinds))])
 
     def _one(self, root: Path, seed: int, first: int) -> int:
         """Kill a writer that begins at operation ``first``; return where the next goes on, -1 after a failure."""
-        log = _Pipe(self._folder / "log")
+        target = self._target(seed, first)
+        log = Listener(self._folder / "log")
         pid = self._zygote.start(WORK, **self._args(root, log.path, seed, first))
-        target = self._random.randrange(first, OPERATIONS)
-        log.wait_for(b"begin %d " % target)
-        kind = log.kind
-        time.sleep(self._random.uniform(0, SETTLED) * self._seconds.get(kind, 0.003))
+        # A short operation is over before we hear of its beginning, so the wait starts one operation earlier.
+        before = max(first, target - 1)
+        log.listen(b"begin %d " % before)
+        wait = self._seconds[before] if before < target else 0.0
+        time.sleep(wait + self._random.random() * self._seconds[target])
         os.kill(pid, signal.SIGKILL)
         ended = self._zygote.finish()
-        acked, begun = log.rest()
+        log.listen()
         if ended.error:
-            return self._failed(f"the writer failed: {ended}")
+            return self._failed(f"seed {seed}, from operation {first}: the writer failed: {ended}")
         self.figures.kills += 1
-        self.figures.acked += acked - first + 1 if acked >= 0 else 0
-        if begun > acked and ended.signal:
+        self.figures.acked += log.acked - first + 1 if log.acked >= 0 else 0
+        if log.begun > log.acked and ended.signal:
             self.figures.inside[log.kind] = self.figures.inside.get(log.kind, 0) + 1
-        return self._inspect(root, seed, max(acked, first - 1), begun)
+        return self._inspect(root, seed, max(log.acked, first - 1), log.begun)
 
     def _inspect(self, root: Path, seed: int, acked: int, begun: int) -> int:
         looked = self._zygote.call(CHECK, root=str(root), seed=seed, acked=acked)
-        if not looked.ok:
-            return self._failed(f"seed {seed}, killed after {acked} operations: {looked}")
-        if looked.value["problems"]:
-            return self._failed(f"seed {seed}, killed after {acked} operations: {looked.value['problems']}")
+        if not looked.ok or looked.value["problems"]:
+            why = looked.value["problems"] if looked.ok else looked
+            return self._failed(f"seed {seed}, killed after operation {acked}: {why}")
         applied = looked.value["found"] > acked or (acked < 0 and begun == 0)
         self.figures.applied += applied
         return acked + 2 if applied else acked + 1
@@ -114,7 +135,7 @@ class Killer:
         return -1
 
 
-class _Pipe:
+class Listener:
     """The reading end of a writer's log."""
 
     def __init__(self, path: Path) -> None:
@@ -124,48 +145,38 @@ class _Pipe:
         self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         os.set_blocking(self._fd, True)
         self._held = os.open(path, os.O_WRONLY)
-        self._lines: list[bytes] = []
         self._part = b""
+        self.acked = -1
+        self.begun = -1
         self.kind = ""
+        self.seconds: list[float] = []
 
-    def _read(self) -> bool:
-        if not select.select([self._fd], [], [], PATIENCE)[0]:
-            raise TimeoutError("the writer says nothing")
-        block = os.read(self._fd, 1 << 16)
-        self._let_go()
-        *lines, self._part = (self._part + block).split(b"\n")
-        self._lines += lines
-        for line in lines:
-            if line.startswith(b"begin"):
-                self.kind = line.split()[2].decode()
-        return bool(block)
-
-    def wait_for(self, start: bytes) -> None:
+    def listen(self, until: bytes | None = None) -> None:
         """Until a line begins so, or the writer has ended."""
-        while not any(line.startswith(start) for line in self._lines) and self._read():
-            pass
+        if self._fd < 0:
+            return
+        while True:
+            if not select.select([self._fd], [], [], PATIENCE)[0]:
+                raise TimeoutError("the writer says nothing")
+            block = os.read(self._fd, 1 << 16)
+            self._let_go()
+            if not block:
+                os.close(self._fd)
+                self._fd = -1
+                return
+            *lines, self._part = (self._part + block).split(b"\n")
+            for line in lines:
+                self._hear(line)
+            if until is not None and any(line.startswith(until) for line in lines):
+                return
 
-    def timed(self) -> list[tuple[str, float]]:
-        """Kind and seconds of every operation of an undisturbed writer."""
-        told, begun, seen = [], 0.0, 0
-        while self._read():
-            for line in self._lines[seen:]:
-                if line.startswith(b"begin"):
-                    begun = time.perf_counter()
-                else:
-                    told.append((self.kind, time.perf_counter() - begun))
-            seen = len(self._lines)
-        os.close(self._fd)
-        return told
-
-    def rest(self) -> tuple[int, int]:
-        """After the writer's end: the last operation that was acknowledged, and the last that began."""
-        while self._read():
-            pass
-        os.close(self._fd)
-        acked = [int(line.split()[1]) for line in self._lines if line.startswith(b"ack")]
-        begun = [int(line.split()[1]) for line in self._lines if line.startswith(b"begin")]
-        return max(acked, default=-1), max(begun, default=-1)
+    def _hear(self, line: bytes) -> None:
+        word, number, *more = line.split()
+        if word == b"begin":
+            self.begun, self.kind = int(number), more[0].decode()
+        else:
+            self.acked = int(number)
+            self.seconds.append(float(more[0]))
 
     def _let_go(self) -> None:
         """Once the writer has the pipe open, its end is our end of file."""

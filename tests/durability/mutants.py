@@ -6,6 +6,7 @@ import contextlib
 import os
 import stat
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from vsearch.store import maintain, segments
 from vsearch.store import store as store_module
 from vsearch.store.environment import Environment
 from vsearch.store.store import Store
+
+WINDOW = 0.002
+"""Seconds for which a defect that needs a kill at the wrong moment stays open: a slow disk."""
 
 MUTANTS: dict[str, Callable[[], None]] = {}
 
@@ -93,6 +97,7 @@ def _() -> None:
         with write(self) as txn:
             yield txn
         if waiting:
+            time.sleep(WINDOW)
             append(*waiting.pop())
 
     _replace(segments, "append", lambda *args: waiting.append(args))
@@ -107,6 +112,7 @@ def _() -> None:
     def twice(self: Store, batch: Any) -> list[int]:
         additions, batch.additions = batch.additions, []
         commit(self, batch)
+        time.sleep(WINDOW)
         batch.additions, batch.updates, batch.dropped = additions, {}, []
         return commit(self, batch)
 
@@ -123,6 +129,7 @@ def _() -> None:
         for path in self.layout.vectors(space.name).iterdir():
             if path.name not in named:
                 files.unlink(path)
+        time.sleep(WINDOW)
         replace_space(self, space, edit)
 
     _replace(Store, "replace_space", delete_first)

@@ -56,7 +56,10 @@ def picture_format(head: bytes) -> str | None:
 
 
 def cut_short(data: bytes) -> bool:
-    """Whether a file is shorter than its own header says (WebP, TIFF, AVIF, HEIF; decoders of those do not tell)."""
+    """Whether a file is shorter than its own header says (their decoders do not tell)."""
+    if data[:4] == b"GIF8":
+        flags = data[10] if len(data) > 10 else 0
+        return len(data) < 13 + (6 << (flags & 7) if flags & 0x80 else 0)  # header and palette
     if data[:4] == b"RIFF":
         return int.from_bytes(data[4:8], "little") + 8 > len(data)
     if data[:4] in (b"II*\0", b"MM\0*"):

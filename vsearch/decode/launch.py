@@ -39,7 +39,7 @@ class Server:
         self._arguments = [msgspec.json.encode(value).decode() for value in (spec, limits)]
         self._command = list(command or (sys.executable, "-P", "-W", "ignore", "-m", "vsearch.decode.server"))
         self._lock = threading.Lock()
-        self._closed = self._ready = False
+        self.closed = self._ready = False
         self._process, self._control = self._start()
 
     def spawn(self) -> Worker:
@@ -67,7 +67,7 @@ class Server:
 
     def close(self) -> None:
         """End the server and with it every worker."""
-        self._closed = True
+        self.closed = True
         self._process.kill()  # before the lock: it wakes the threads that wait for an answer
         with self._lock:
             self._stop()
@@ -105,7 +105,7 @@ class Server:
                 raise
 
     def _request(self, operation: bytes, pid: int, sock: socket.socket | None = None) -> int:
-        if self._closed:
+        if self.closed:
             raise DecodeError("the decode pool is closed")
         self._await_ready()
         socket.send_fds(self._control, [REQUEST.pack(operation, pid)], [sock.fileno()] if sock else [])

@@ -20,7 +20,20 @@ import numpy as np
 
 from vsearch.decode.job import Decoded, Job, Limits, Same
 from vsearch.decode.launch import Server, Worker
-from vsearch.decode.wire import Ask, Go, Late, Message, Picture, Problem, Seen, WorkerLost, receive, receive_into, send
+from vsearch.decode.wire import (
+    Ask,
+    Garbled,
+    Go,
+    Late,
+    Message,
+    Picture,
+    Problem,
+    Seen,
+    WorkerLost,
+    receive,
+    receive_into,
+    send,
+)
 from vsearch.errors import (
     DecodeError,
     DecoderCrashed,
@@ -76,6 +89,8 @@ class DecodePool:
         window: at most so many jobs are in flight or wait to be taken (default: four per worker), so memory
         does not grow with the number of jobs.  Raises DecodeError when no worker can be started at all.
         """
+        if self._server.closed:
+            raise DecodeError("the decode pool is closed")
         most = window or 4 * self.workers
         ahead: deque[tuple[Job, Future[Outcome]]] = deque()
         try:
@@ -102,10 +117,10 @@ class DecodePool:
         """End the processes and the threads.  Jobs in flight are dropped.  Closing twice is fine."""
         self._server.close()
         self._threads.shutdown(wait=True, cancel_futures=True)
-        while not self._idle.empty():
-            worker = self._idle.get_nowait()
+        for worker in [self._idle.get() for _ in range(self.workers)]:
             if worker:
                 worker.sock.close()
+            self._idle.put(None)
 
     def __enter__(self) -> Self:
         return self
@@ -154,6 +169,8 @@ class DecodePool:
             return self._picture(worker, job, seen, deadline)
         except Late:
             problem = Problem("timeout", self._late())
+        except Garbled:
+            problem = Problem("crash", "the decoder's answer makes no sense")
         except WorkerLost:
             problem = self._lost(self._server.end(worker))
         if seen:
@@ -209,5 +226,5 @@ def _told(job: Job, future: Future[Outcome]) -> Decoded | Same | Failure:
 
 def _problem(message: Message) -> Problem:
     if not isinstance(message, Problem):
-        raise WorkerLost
+        raise Garbled
     return message

@@ -75,7 +75,11 @@ class Trouble(Exception):
 
 
 class WorkerLost(Exception):
-    """The other end is gone, or sends what is not a message."""
+    """The other end is gone."""
+
+
+class Garbled(Exception):
+    """The other end sends what is no message, or not one that may come now."""
 
 
 class Late(Exception):
@@ -101,18 +105,18 @@ def send(sock: socket.socket, message: Message, pixels: bytes | memoryview = b""
 
 
 def receive(sock: socket.socket, deadline: float | None = None) -> Message:
-    """Read one message.  deadline: on the monotonic clock.  Raises WorkerLost, Late."""
+    """Read one message.  deadline: on the monotonic clock.  Raises WorkerLost, Garbled, Late."""
     header = bytearray(_LENGTH.size)
     receive_into(sock, memoryview(header), deadline)
     (length,) = _LENGTH.unpack(header)
     if length > _MOST:
-        raise WorkerLost
+        raise Garbled
     body = bytearray(length)
     receive_into(sock, memoryview(body), deadline)
     try:
         message: Message = _decode(body)
     except msgspec.MsgspecError as error:
-        raise WorkerLost from error
+        raise Garbled from error
     return message
 
 

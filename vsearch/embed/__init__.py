@@ -1,8 +1,13 @@
-"""Encoders: pictures and texts to unit vectors of one joint space."""
+"""Encoders: pictures and texts to unit vectors of one joint space.
+
+Importing this room loads neither numpy nor torch; making an encoder loads what that encoder needs.
+"""
 
 from __future__ import annotations
 
+from vsearch.embed.doctor import check_encoders
 from vsearch.embed.load import load_encoder, resolve
+from vsearch.embed.presets import Preset, presets
 from vsearch.embed.protocol import Encoder
 
-__all__ = ["Encoder", "load_encoder", "resolve"]
+__all__ = ["Encoder", "Preset", "check_encoders", "load_encoder", "presets", "resolve"]

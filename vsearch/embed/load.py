@@ -77,6 +77,7 @@ def _make(full: str, device: str | None) -> Encoder:
 
 
 def check_same(found: EncoderInfo, expect: EncoderInfo) -> None:
+    """Raise EncoderMismatch unless the encoder found makes the same vectors as the one expected."""
     if found.digest == expect.digest:
         return
     if found.name != expect.name:

@@ -40,7 +40,7 @@ class Mini:
     A text needs numpy only; torch is imported when the first picture comes.
     """
 
-    preprocess = PixelSpec(size=260, resize="shortest", interpolation="bicubic", scale_to=260)
+    preprocess = PixelSpec(size=260, resize="squash", interpolation="bicubic")
 
     def __init__(self, device: str | None = None) -> None:
         self._device = device

@@ -56,7 +56,8 @@ class MiniLM:
             hidden = self._layer(f"encoder.layer.{layer}.", hidden, shut_out)
         weight = mask[..., None].astype(np.float32)
         total: Floats = (hidden * weight).sum(axis=1)
-        return total / weight.sum(axis=1)
+        total /= weight.sum(axis=1)
+        return total
 
     def _embed(self, ids: NDArray[np.int64]) -> Floats:
         w = self._weights
@@ -83,14 +84,16 @@ class MiniLM:
     def _linear(self, name: str, x: Floats) -> Floats:
         weight = self._weights[f"{name}.weight"]
         # one big product is faster than a stack of small ones
-        out: Floats = x.reshape(-1, x.shape[-1]) @ weight.T + self._weights[f"{name}.bias"]
-        return out.reshape(*x.shape[:-1], len(weight))
+        flat = x.reshape(-1, x.shape[-1]) @ weight.T + self._weights[f"{name}.bias"]
+        out: Floats = flat.reshape(*x.shape[:-1], len(weight))
+        return out
 
     def _norm(self, name: str, x: Floats) -> Floats:
         x = x - x.mean(axis=-1, keepdims=True)
-        spread = np.sqrt((x * x).mean(axis=-1, keepdims=True) + np.float32(NORM_EPSILON))
-        weight, bias = self._weights[f"{name}LayerNorm.weight"], self._weights[f"{name}LayerNorm.bias"]
-        return x / spread * weight + bias
+        x /= np.sqrt((x * x).mean(axis=-1, keepdims=True) + np.float32(NORM_EPSILON))
+        x *= self._weights[f"{name}LayerNorm.weight"]
+        x += self._weights[f"{name}LayerNorm.bias"]
+        return x
 
 
 def _batches(lengths: list[int]) -> Iterator[list[int]]:
@@ -117,7 +120,8 @@ def _padded(tokens: list[list[int]]) -> tuple[NDArray[np.int64], NDArray[np.bool
 def softmax(x: Floats) -> Floats:
     """Softmax over the last axis."""
     powers: Floats = np.exp(x - x.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
+    powers /= powers.sum(axis=-1, keepdims=True)
+    return powers
 
 
 def gelu(x: Floats) -> Floats:

@@ -69,11 +69,14 @@ def _faster_on_cpu(network: torch.nn.Module, device: torch.device, forward: Forw
     exact, slow = _timed(forward, network, torch.float32)
     kept = {name: tensor.detach() for name, tensor in network.state_dict().items()}
     network.to(torch.bfloat16)
-    short, fast = _timed(forward, network, torch.bfloat16)
-    cosine = float(torch.nn.functional.cosine_similarity(exact, short).min())
-    found = f"bf16 runs {slow / fast:.1f} times as fast as fp32, cosine {cosine:.4f}"
-    if cosine >= MIN_COSINE and slow >= MIN_GAIN * fast:
-        return Placement(device, torch.bfloat16, found)
+    try:
+        short, fast = _timed(forward, network, torch.bfloat16)
+        cosine = float(torch.nn.functional.cosine_similarity(exact, short).min())
+        found = f"bf16 runs {slow / fast:.1f} times as fast as fp32, cosine {cosine:.4f}"
+        if cosine >= MIN_COSINE and slow >= MIN_GAIN * fast:
+            return Placement(device, torch.bfloat16, found)
+    except RuntimeError:
+        found = "the model does not run in bf16"
     # the rounded weights cannot be widened back: put the kept ones in their place
     network.to(torch.float32).load_state_dict(kept)
     return Placement(device, torch.float32, found)

@@ -77,7 +77,8 @@ def _nearest_colours(pixels: NDArray[np.uint8]) -> NDArray[np.intp]:
     palette = np.array(list(PALETTE.values()), dtype=np.float32)
     # |p - c|^2 less the |p|^2 that all colours share: one product instead of a (pixels, colours, 3) array
     far = (palette**2).sum(axis=1) - 2 * (pixels.astype(np.float32) @ palette.T)
-    return np.argmin(far, axis=-1)
+    nearest: NDArray[np.intp] = np.argmin(far, axis=-1)
+    return nearest
 
 
 def _colour_shares(colours: NDArray[np.intp]) -> NDArray[np.float64]:

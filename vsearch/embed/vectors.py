@@ -41,6 +41,6 @@ def unit(rows: NDArray[np.floating], what: str) -> NDArray[np.float32]:
             f"The encoder gave no usable vector for {bad.size} of {len(wide)} {what} (number {shown} of the "
             "batch): not finite, or of length zero. Run `vsearch doctor`, or use another encoder."
         )
-    unit_rows = (wide / lengths).astype(np.float32)
+    unit_rows: NDArray[np.float32] = (wide / lengths).astype(np.float32)
     assert np.all(np.abs(np.linalg.norm(unit_rows, axis=1) - 1) < TOLERANCE)
     return unit_rows

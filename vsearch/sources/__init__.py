@@ -29,7 +29,7 @@ __all__ = [
 
 
 def source_for(path: AnyPath, *, follow_links: bool = False, hidden: bool = False) -> Source:
-    """The source for what a path is: a folder, a ``.csv`` or ``.tsv`` table, or one picture file.
+    """Choose the source for what a path is: a folder, a ``.csv`` or ``.tsv`` table, or one picture file.
 
     Raises SourceError when nothing is there.
     """

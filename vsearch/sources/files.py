@@ -48,7 +48,7 @@ def _look(path: bytes) -> Item | Failure:
 def files(paths: Iterable[AnyPath], *, must_exist: bool = False) -> Files:
     """Files of any name and suffix.
 
-    A file that is not there is a failure of stage ``scan``; with ``must_exist`` it raises SourceError at once.
+    A file that is not there is a failure of stage ``scan``; with ``must_exist`` SourceError is raised.
     """
     named = [absolute(path) for path in paths]
     if must_exist:
@@ -80,8 +80,9 @@ def _open(path: bytes) -> BinaryIO:
     try:
         return open(path, "rb")
     except OSError as error:
+        shown = os.fsdecode(path)
         raise SourceError(
-            f"cannot read the list of files {os.fsdecode(path)!r}: {error.strerror}. Check its name and try again."
+            f"cannot read the list of files {shown!r}: {error.strerror}. Check its name and try again."
         ) from error
 
 

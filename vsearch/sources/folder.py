@@ -67,7 +67,7 @@ class _Walk:
         return queue.pop() if queue else None
 
     def is_new(self, folder: bytes) -> bool:
-        """False for a folder that was read before: links may make loops."""
+        """Tell whether the folder was not read before: links may make loops."""
         status = os.stat(folder)
         key = (status.st_dev, status.st_ino)
         known = key in self.seen
@@ -131,13 +131,11 @@ def _check_readable(root: bytes) -> None:
     except OSError as error:
         shown = os.fsdecode(root)
         raise SourceError(
-            f"cannot read the folder {shown!r}: {error.strerror}. Check that the disk is there and the name is right."
+            f"cannot read the folder {shown!r}: {error.strerror}. Check its name, and that the disk is there."
         ) from error
 
 
-def folder(
-    path: AnyPath, *, follow_links: bool = False, hidden: bool = False, all_files: bool = False
-) -> Folder:
+def folder(path: AnyPath, *, follow_links: bool = False, hidden: bool = False, all_files: bool = False) -> Folder:
     """Every picture below a folder.
 
     follow_links: follow symbolic links to folders and files; loops end, a folder is read once.
@@ -152,7 +150,5 @@ def folder(
     if not os.path.isdir(root):
         raise SourceError(f"{shown!r} is not a folder. Name the folder that it is in, or use files([path]).")
     if root.endswith(b".vsearch"):
-        raise SourceError(
-            f"{shown!r} is an index, not a folder of pictures. Name the folder with the pictures."
-        )
+        raise SourceError(f"{shown!r} is an index, not a folder of pictures. Name the folder with the pictures.")
     return Folder(root, follow_links, hidden, all_files)

@@ -13,12 +13,12 @@ CAPTION_SUFFIX = b".txt"
 
 
 def scan_failure(path: bytes, error: OSError | ValueError) -> Failure:
-    """The failure of a system call as data: the reason in the system's words, without the path."""
+    """Turn the failure of a system call into data: the reason in the system's words, without the path."""
     return Failure(path, "scan", getattr(error, "strerror", None) or str(error))
 
 
 def item_or_failure(path: bytes, status: os.stat_result, caption: str | None) -> Item | Failure:
-    """The item of a regular file; a failure for a pipe, socket, device or folder, which must not be opened."""
+    """Make the item of a regular file; a pipe, socket, device or folder is a failure and must not be opened."""
     if stat.S_ISREG(status.st_mode):
         return Item(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns, caption)
     kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
@@ -32,7 +32,7 @@ def caption_name(name: bytes) -> bytes:
 
 
 def read_caption(path: bytes) -> str | None:
-    """The text of a caption file, at most 64 kB of it, or None where there is none that can be read.
+    """Read a caption file, at most 64 kB of it; None where there is none that can be read.
 
     Opened without blocking, so that a pipe of that name cannot stop the scan.
     """

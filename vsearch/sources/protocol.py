@@ -27,5 +27,5 @@ class Source(Protocol):
 
 
 def absolute(path: AnyPath, base: bytes = b"") -> bytes:
-    """The absolute path as bytes, links not resolved, relative to ``base`` or the current directory."""
+    """Make a path absolute, as bytes, links not resolved, relative to ``base`` or the current directory."""
     return os.path.abspath(os.path.join(base, os.fsencode(path)))

@@ -8,6 +8,6 @@ PICTURE_SUFFIXES = frozenset(
 
 
 def suffix(name: bytes) -> bytes:
-    """The lower-case suffix with its dot, empty where there is none (``.jpg`` alone is a hidden file)."""
+    """Return the lower-case suffix with its dot, empty where there is none (``.jpg`` alone is a hidden file)."""
     stem, dot, last = name.rpartition(b".")
     return dot + last.lower() if stem else b""

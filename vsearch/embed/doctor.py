@@ -1,0 +1,42 @@
+"""What `vsearch doctor` says of the encoders."""
+
+from __future__ import annotations
+
+from vsearch.embed.load import load_encoder, resolve
+from vsearch.embed.weights import MINI_FILES, checked
+from vsearch.errors import EncoderError
+
+
+def check_encoders() -> list[tuple[str, str]]:
+    """Rows of (what, finding).  Loads the encoder that ``auto`` chooses: takes some seconds."""
+    chosen, reason = resolve("auto")
+    return [
+        ("weights of mini", _mini_weights()),
+        ("encoder auto", reason),
+        ("device", _device()),
+        (f"precision of {chosen}", _precision(chosen)),
+    ]
+
+
+def _mini_weights() -> str:
+    try:
+        files = [checked(file) for file in MINI_FILES]
+    except EncoderError as error:
+        return str(error)
+    return f"found and intact ({round(sum(file.stat().st_size for file in files) / 1e6)} MB)"
+
+
+def _device() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return f"GPU {torch.cuda.get_device_name()}"
+    bf16 = "with" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "without"
+    return f"CPU {bf16} bf16 arithmetic, {torch.get_num_threads()} threads"
+
+
+def _precision(name: str) -> str:
+    try:
+        return str(getattr(load_encoder(name), "precision", "float32"))
+    except EncoderError as error:
+        return str(error)

@@ -1,0 +1,125 @@
+"""Where an open_clip model comes from, and how it is made without waiting for a hub that is not there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vsearch.embed import hub
+from vsearch.errors import EncoderError, EncoderUnavailable
+
+ADVICE = "Use `--encoder mini`, which needs no network, or a folder with the model: `--encoder local-dir:PATH`"
+
+
+@dataclass(frozen=True)
+class Source:
+    """What to ask open_clip for.
+
+    name: the encoder's full name.  model: open_clip's first argument.  repo and files: where its weights lie on
+    the hub (repo is None for a local folder).
+    """
+
+    name: str
+    model: str
+    repo: str | None
+    files: tuple[str, ...] = hub.WEIGHT_FILES
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def find_source(name: str) -> Source:
+    """The source of ``openclip:NAME/TAG``, ``hf-hub:ORG/REPO`` or ``local-dir:PATH``.
+
+    Raises EncoderError for a name or tag that open_clip does not list, EncoderUnavailable for a missing folder.
+    """
+    kind, _, rest = name.partition(":")
+    if kind == "hf-hub":
+        return Source(name, name, rest)
+    if kind == "openclip":
+        return _listed(name, *rest.rsplit("/", 1))
+    if not (Path(rest) / hub.CONFIG_FILE).is_file():
+        raise EncoderUnavailable(
+            f"{rest} is no folder with a model: it has no {hub.CONFIG_FILE}. Give `local-dir:PATH` a folder as "
+            "open_clip saves them, with its weights and configuration, or use `--encoder mini`."
+        )
+    return Source(name, name, None)
+
+
+def _listed(name: str, model: str, tag: str) -> Source:
+    import open_clip
+
+    told = open_clip.get_pretrained_cfg(model, tag)
+    if not told:
+        tags = open_clip.list_pretrained_tags_by_model(model)
+        known = f"it has the tags {', '.join(tags)} for it" if tags else "nor any other tag of that model"
+        raise EncoderError(f"open_clip lists no {model}/{tag}; {known}. `vsearch models` shows encoders worth having.")
+    repo, _, file = str(told.get("hf_hub", "")).rpartition("/")
+    files = (str(Path(file).with_suffix(".safetensors")), file) if file else hub.WEIGHT_FILES
+    # open_clip only warns when weights were trained with the other activation, and gives other vectors
+    options = {"pretrained": tag, "force_quick_gelu": bool(told.get("quick_gelu"))}
+    return Source(name, model, repo or None, files, options)
+
+
+def create(source: Source) -> tuple[Any, Any, str]:
+    """Network (float32, on the CPU), tokenizer, and a hash of the model's configuration.
+
+    What the cache holds is used without asking the hub.  Raises EncoderUnavailable, EncoderError.
+    """
+    if source.repo is None:
+        return _create(source)
+    if hub.cached(source.repo, *source.files):
+        try:
+            with hub.cache_only():
+                return _create(source)
+        except EncoderError:
+            # the tokenizer may be missing; with a hub it can still be had
+            if not hub.answers(source.repo):
+                raise
+    if not hub.answers(source.repo):
+        why = "the network is switched off by request" if hub.offline() else "the model hub does not answer"
+        raise EncoderUnavailable(f"The weights of {source.name} are not on this machine, and {why}. {ADVICE}.")
+    return _create(source)
+
+
+def _create(source: Source) -> tuple[Any, Any, str]:
+    import open_clip
+
+    try:
+        with _root_logger_kept():
+            network = open_clip.create_model(source.model, require_pretrained=True, **source.options)
+            tokenizer = open_clip.get_tokenizer(source.model)
+        return network, tokenizer, _configuration_hash(source)
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, ImportError, pickle.UnpicklingError) as error:
+        raise EncoderError(f"open_clip cannot load {source.name}: {error}. {ADVICE}.") from error
+
+
+def _configuration_hash(source: Source) -> str:
+    """SHA-256, hex, of what the tensors do not tell: heads, activation, pooling."""
+    import open_clip
+
+    told: Any
+    if "pretrained" in source.options:
+        told = [open_clip.get_model_config(source.model), source.options["force_quick_gelu"]]
+    else:
+        folder = Path(source.model.partition(":")[2])
+        path = hub.cached(source.repo, hub.CONFIG_FILE) if source.repo else folder / hub.CONFIG_FILE
+        assert path is not None
+        told = json.loads(path.read_text("utf-8"))["model_cfg"]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+@contextmanager
+def _root_logger_kept() -> Iterator[None]:
+    """Keep open_clip, which logs through the root logger, from setting that logger up for the whole process."""
+    guard = logging.NullHandler()
+    logging.root.addHandler(guard)
+    try:
+        yield
+    finally:
+        logging.root.removeHandler(guard)
