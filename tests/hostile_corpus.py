@@ -15,6 +15,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -135,7 +136,13 @@ def _turned_samples(seed: int) -> list[Sample]:
         stored = Image.fromarray(_noise(seed, *((40, 30) if orientation < 5 else (30, 40))))
         exif = Image.Exif()
         exif[0x0112] = orientation
-        for suffix, fmt in ((b".jpg", "JPEG"), (b".png", "PNG"), (b".webp", "WEBP"), (b".tif", "TIFF"), (b".heic", "HEIF")):
+        for suffix, fmt in (
+            (b".jpg", "JPEG"),
+            (b".png", "PNG"),
+            (b".webp", "WEBP"),
+            (b".tif", "TIFF"),
+            (b".heic", "HEIF"),
+        ):
             opts = {"exif": exif.tobytes()} if fmt == "HEIF" else {"exif": exif}
             samples.append(Sample(suffix, _saved(stored, fmt, **opts), 40, 30, cuttable=False))
     return samples
@@ -150,9 +157,10 @@ def _odd_sized_samples() -> list[Sample]:
     return samples
 
 
-def samples(seed: int) -> list[Sample]:
+@cache
+def samples(seed: int) -> tuple[Sample, ...]:
     """Every valid picture that the corpus is made of."""
-    return [*_plain_samples(seed), *_many_frame_samples(seed), *_turned_samples(seed), *_odd_sized_samples()]
+    return (*_plain_samples(seed), *_many_frame_samples(seed), *_turned_samples(seed), *_odd_sized_samples())
 
 
 # ---- files that are no pictures, and bombs
@@ -167,12 +175,13 @@ def _png(width: int, height: int, *chunks: bytes) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", head) + b"".join(chunks) + _chunk(b"IEND", b"")
 
 
-def _no_pictures() -> list[bytes]:
+@cache
+def _no_pictures() -> tuple[bytes, ...]:
     jpeg = bytearray(_saved(Image.new("RGB", (8, 8)), "JPEG"))
     size = jpeg.index(b"\xff\xc0") + 5
     jpeg[size : size + 4] = b"\xff\xff\xff\xff"  # says 65,535 x 65,535
-    zeros = zlib.compress(bytes(50_000_000), 9)
-    return [
+    zeros = zlib.compress(bytes(1_000_000), 9)
+    return (
         b"",
         b"\0" * 3000,
         b"<!doctype html><title>404 Not Found</title>",
@@ -196,25 +205,26 @@ def _no_pictures() -> list[bytes]:
         _png(2**31 - 1, 2**31 - 1, _chunk(b"IDAT", b"")),
         _png(10, 10, _chunk(b"IDAT", b"not zlib")),
         b"GIF89a" + struct.pack("<HH", 65_535, 65_535) + b"\0\0\0,",
-    ]
+    )
 
 
-def _bombs() -> list[tuple[bytes, bytes]]:
+@cache
+def _bombs() -> tuple[tuple[bytes, bytes], ...]:
     """(suffix, bytes) of files that cost far more than their size; whether they fail depends on the limits."""
-    zeros = zlib.compress(bytes(100_000_000), 9)
+    zeros = zlib.compress(bytes(20_000_000), 9)
     pixels = _chunk(b"IDAT", zlib.compress(b"\0" * 31 * 10))
-    scans = _saved(Image.linear_gradient("L").resize((2000, 2000)), "JPEG", progressive=True)
+    scans = _saved(Image.new("L", (2000, 2000), 99), "JPEG", progressive=True)
     last = scans.rindex(b"\xff\xda")
-    return [
+    return (
         (b".jpg", scans[:last] + scans[last:-2] * 3000 + b"\xff\xd9"),
         (b".png", _png(10, 10, _chunk(b"zTXt", b"key\0\0" + zeros), pixels)),
         (b".png", _png(10, 10, _chunk(b"iCCP", b"name\0\0" + zeros), pixels)),
         (b".png", _saved(Image.new("L", (6000, 6000)), "PNG")),
-        (b".webp", _saved(Image.new("RGB", (4000, 4000)), "WEBP", quality=1, method=0)),
+        (b".webp", _saved(Image.new("RGB", (3500, 3500)), "WEBP", quality=1, method=0)),
         (b".gif", _saved(Image.new("L", (6000, 6000)), "GIF")),
         (b".tif", _saved(Image.new("L", (6000, 6000)), "TIFF", compression="tiff_lzw")),
-        (b".avif", _saved(Image.new("RGB", (2000, 2000)), "AVIF", speed=10, quality=1)),
-    ]
+        (b".avif", _saved(Image.new("RGB", (1500, 1500)), "AVIF", speed=10, quality=1)),
+    )
 
 
 # ---- names
@@ -365,7 +375,7 @@ def make(folder: Path, n: int, seed: int) -> Expected:
         writer.no_picture: 10,
         writer.special: 5,
     }
-    bombs = _bombs()
+    bombs = list(_bombs())
     while len(writer.expected.paths) < n:
         if bombs and writer.rng.random() < 0.01:
             writer.expected.either.add(writer.write(*bombs.pop()))

@@ -2,7 +2,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 import warnings
 
 import numpy as np
@@ -217,13 +216,11 @@ from vsearch.errors import EncoderUnavailable
 try: load_encoder({name!r}).encode_texts(["dog"])
 except EncoderUnavailable as error: print(error)
 """
-    begin = time.monotonic()
     told = run_offline(code, tmp_path)
-    assert time.monotonic() - begin < 60  # the hub's own client would go on trying for longer
     assert name in told.stdout
     assert "--encoder mini" in told.stdout
     assert "local-dir:PATH" in told.stdout
-    assert "Retry" not in told.stderr
+    assert "Retry" not in told.stderr  # what the hub's client says while it goes on trying
 
 
 def test_cached_weights_are_used_without_asking_the_hub(folder, tmp_path):

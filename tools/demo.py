@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-QUERIES = ("red apple on a wooden table", "a dog", "musical instrument")
+QUERIES = ("red apple on a wooden table", "camel in the desert", "musical instrument")
 TOOLS = Path(__file__).parent
 
 

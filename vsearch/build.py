@@ -20,22 +20,21 @@ if TYPE_CHECKING:
 
 
 def build(store: Store, recipe: Recipe) -> dict[str, Any]:
-    """Build and publish a generation over all live vectors; return the report that lies beside it.
+    """Build and publish a generation over all vectors that are kept; return the report that lies beside it.
 
+    Pictures that are missing are in it too: when they come back they have their old ids, which the tail leaves out.
     Vectors are compared with their checksums as they are read.  Raises TooFewVectors, RecipeError, IndexCorrupt,
     DiskFull.
     """
     started = time.monotonic()
     with store.snapshot() as snapshot:
-        ids = snapshot.live_ids()
+        ids = snapshot.kept_ids()
         made = plan(recipe, len(ids), snapshot.space.dim)
 
         def sample(count: int, seed: int) -> Matrix:
-            # A random sample, never the first rows: folders are in order of date, and their first years differ.
-            chosen = np.random.default_rng(seed).choice(len(ids), count, replace=False)
-            return snapshot.vectors(np.sort(ids[chosen]))
+            return snapshot.vectors(training_ids(ids, count, seed))
 
-        index = ann.build(made, snapshot.space.dim, snapshot.head.next_id, sample, _live_blocks(snapshot))
+        index = ann.build(made, snapshot.space.dim, snapshot.head.next_id, sample, _kept_blocks(snapshot, ids))
     report = {
         "recipe": recipe.name,
         "factory": made.factory,
@@ -54,7 +53,16 @@ def build(store: Store, recipe: Recipe) -> dict[str, Any]:
     return report
 
 
-def _live_blocks(snapshot: Snapshot) -> Iterator[tuple[Ids, Matrix]]:
+def training_ids(ids: Ids, count: int, seed: int) -> Ids:
+    """The ids to train on, ascending: a random sample, never the first ones.
+
+    Folders are in order of date, and their first years look different from their last.
+    """
+    chosen: Ids = np.sort(np.random.default_rng(seed).choice(ids, count, replace=False))
+    return chosen
+
+
+def _kept_blocks(snapshot: Snapshot, kept: Ids) -> Iterator[tuple[Ids, Matrix]]:
     for ids, rows in snapshot.blocks():
-        live = snapshot.is_live(ids)
-        yield ids[live], rows[live].astype(np.float32)
+        mask = np.isin(ids, kept, assume_unique=True)
+        yield ids[mask], rows[mask].astype(np.float32)

@@ -171,9 +171,10 @@ def plan(recipe: Recipe, count: int, dim: int) -> Plan:
     """Fill in a recipe's numbers for ``count`` vectors of ``dim`` numbers.  Raises TooFewVectors, RecipeError."""
     if recipe.build is None:
         raise RecipeError(f"recipe {recipe.name!r} builds nothing: without an index everything is searched exactly")
-    if count < CODEBOOK:
+    need = CODEBOOK if "{m}" in recipe.factory else 1
+    if count < need:
         raise TooFewVectors(
-            f"{count} vectors are too few for {recipe.name!r}, which needs {CODEBOOK}; "
+            f"{count} vectors are too few for {recipe.name!r}, which needs {need}; "
             f"exact search answers from so few at once, and needs no build"
         )
     nlist = max(1, min(2 ** round(math.log2(recipe.build.lists_per_sqrt * math.sqrt(count))), count // 39))

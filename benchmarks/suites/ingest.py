@@ -17,11 +17,12 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-import vsearch
 from memory import peak_mb
 from numpy.typing import NDArray
 from pictures import collect
-from vsearch.decode import DecodePool, Decoded, Job
+
+import vsearch
+from vsearch.decode import Decoded, DecodePool, Job
 from vsearch.embed import Encoder, load_encoder
 
 ENCODER = "mini"

@@ -16,6 +16,7 @@ from tests.durability import mutants, subject
 from tests.durability.model import Op, Picture, State, history
 from vsearch.errors import IndexNotFound, VsearchError
 from vsearch.store import Addition, Batch, Store
+from vsearch.store.check import check as check_store
 from vsearch.types import Failure
 
 EXTRA = b"/extra"
@@ -106,6 +107,7 @@ def _use(place: Path, expected: State, grow: bool) -> list[str]:
         if grow and len(expected) % 2:
             subject.do(store, Op(0, "compact"))
             subject.do(store, Op(0, "build"))
+        wrong += check_store(store).problems
         with store.snapshot() as snapshot:
             return wrong + subject.problems(store, snapshot, expected)
 

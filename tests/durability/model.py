@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DIM = 16
+LARGEST = 12
+MOST = 60
 ROUND = ("add", "reindex", "build", "reindex", "prune", "add", "compact", "reindex", "build", "forget", "compact")
 
 
@@ -46,16 +49,18 @@ class Op:
 
 
 class Model:
-    """The state, and the next operation.  The same seed gives the same stream everywhere."""
+    """The state, and the next operation.  The same seed gives the same stream everywhere.
 
-    def __init__(self, seed: int, most: int = 60, largest: int = 12) -> None:
+    least: pictures that every addition fills up to.
+    """
+
+    def __init__(self, seed: int, least: int = 0) -> None:
         self.state: State = {}
         self.number = -1
         self._random = Random(seed)
         self._next_id = 0
         self._next_content = 0
-        self._most = most
-        self._largest = largest
+        self._least = least
 
     def step(self) -> Op:
         """Choose the next operation and change the state by it."""
@@ -78,11 +83,12 @@ class Model:
         return op
 
     def _add(self, op: Op) -> Op:
-        return replace(op, additions=self._new(self._random.randint(1, self._largest)))
+        n = self._random.randint(1, LARGEST)
+        return replace(op, additions=self._new(max(n, self._least - len(self.state))))
 
     def _reindex(self, op: Op) -> Op:
         """What a second run over a folder finds: moved, vanished, returned, changed and new pictures."""
-        ids = self._random.sample(list(self.state), min(len(self.state), 2 * self._largest))
+        ids = self._random.sample(list(self.state), min(len(self.state), 2 * LARGEST))
         updates: State = {}
         changed: list[Picture] = []
         for id in ids:
@@ -102,7 +108,7 @@ class Model:
         return replace(op, dropped=tuple(id for id, picture in self.state.items() if picture.missing))
 
     def _forget(self, op: Op) -> Op:
-        most = max(1, len(self.state) - self._most)
+        most = max(1, len(self.state) - self._least - MOST)
         return replace(op, dropped=tuple(self._random.sample(list(self.state), min(most, len(self.state)))))
 
     def _new(self, n: int) -> tuple[Picture, ...]:
@@ -125,14 +131,15 @@ def _put(state: State, id: int, picture: Picture) -> State:
     return {**kept, id: picture}
 
 
-def history(seed: int) -> Iterator[tuple[Op, State]]:
+def history(seed: int, least: int = 0) -> Iterator[tuple[Op, State]]:
     """Operations and the state after each, without end."""
-    model = Model(seed)
+    model = Model(seed, least)
     while True:
         op = model.step()
         yield op, model.state
 
 
+@lru_cache(maxsize=1 << 16)
 def vector(content: int) -> NDArray[np.float16]:
     """The unit vector of a picture, (DIM,) fp16: a function of its bytes alone."""
     import numpy as np

@@ -16,6 +16,8 @@ import lmdb
 
 from tests.durability import subject
 from vsearch import files
+from vsearch.ann import AnnIndex
+from vsearch.index import Index
 from vsearch.store import maintain, segments
 from vsearch.store import store as store_module
 from vsearch.store.environment import Environment
@@ -192,3 +194,17 @@ def _() -> None:
 def _() -> None:
     """A picture that was missing during the build, and came back, is in neither the generation nor its tail."""
     _replace(subject, "indexed_ids", lambda snapshot: snapshot.live_ids())
+
+
+@_mutant("old index, new watermark")
+def _() -> None:
+    """A reader keeps the FAISS index that it has loaded, and believes that it reaches as far as the newest one."""
+    real = Index._generation
+
+    def stale(self: Index, snapshot: Any) -> Any:
+        named, loaded = snapshot.space.generation, self._ann
+        if named is None or loaded is None:
+            return real(self, snapshot)
+        return AnnIndex(loaded.index, named.upto, named.name)
+
+    _replace(Index, "_generation", stale)

@@ -87,8 +87,7 @@ class Zygote:
 
 def serve() -> None:
     """Fork a child for each line of standard input."""
-    jobs = ("tests.durability.jobs", "numpy", "faiss", "lmdb", "lmdb.verify", "vsearch.store", "vsearch.ann")
-    for module in jobs:
+    for module in ("numpy", "faiss", "lmdb", "lmdb.verify", "tests.durability.jobs", "tests.durability.readers"):
         importlib.import_module(module)
     answers = os.dup(1)
     os.dup2(2, 1)

@@ -12,10 +12,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from vsearch.embed import hub
 from vsearch.errors import EncoderError, EncoderUnavailable
 
 ADVICE = "Use `--encoder mini`, which needs no network, or a folder with the model: `--encoder local-dir:PATH`"
+
+FOREIGN_ERRORS = (
+    *(OSError, RuntimeError, ValueError, KeyError, TypeError, ImportError),
+    *(SafetensorError, pickle.UnpicklingError),
+)
 
 
 @dataclass(frozen=True)
@@ -95,7 +102,7 @@ def _create(source: Source) -> tuple[Any, Any, str]:
             network = open_clip.create_model(source.model, require_pretrained=True, **source.options)
             tokenizer = open_clip.get_tokenizer(source.model)
         return network, tokenizer, _configuration_hash(source)
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, ImportError, pickle.UnpicklingError) as error:
+    except FOREIGN_ERRORS as error:
         raise EncoderError(f"open_clip cannot load {source.name}: {error}. {ADVICE}.") from error
 
 

@@ -86,7 +86,7 @@ def _check_tables(store: Store, snapshot: Snapshot, found: Findings) -> None:
 
 
 def _check_segments(store: Store, snapshot: Snapshot, found: Findings) -> None:
-    ids = np.array([id for id, _ in snapshot.items()], np.int64)
+    ids = snapshot.kept_ids()
     covered = np.zeros(len(ids), bool)
     whole = {r.segment.number: r for r in snapshot.readers}
     for segment in snapshot.space.segments:

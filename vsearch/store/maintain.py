@@ -76,7 +76,7 @@ def salvage(store: Store) -> None:
 
 
 def _rewrite_all(store: Store, space: Space, snapshot: Snapshot) -> int:
-    kept = np.array([id for id, _ in snapshot.items()], np.int64)
+    kept = snapshot.kept_ids()
     whole = {s.number: s for s in space.segments}
     fresh: list[Segment] = []
     sums: dict[int, list[tuple[int, bytes]]] = {}

@@ -68,6 +68,12 @@ class Snapshot:
             for key, raw in cursor:
                 yield key_id(key), Record.unpack(raw)
 
+    def kept_ids(self) -> NDArray[np.int64]:
+        """Ids of all pictures, missing ones too, ascending."""
+        with self._txn.cursor(self._tables[b"item"]) as cursor:
+            keys = b"".join(cursor.iternext(keys=True, values=False))
+        return np.frombuffer(keys, ">u8").astype(np.int64)
+
     def at_path(self, path: bytes) -> int | None:
         """The id of the picture at a path."""
         raw = self._txn.get(path_key(path), db=self._tables[b"path"])

