@@ -11,6 +11,7 @@ from PIL import Image, ImageFile
 from torchvision import transforms
 
 from vsearch.decode import DecodePool, fit
+from vsearch.errors import DecodeError
 from vsearch.types import PixelSpec
 
 FLAT = PixelSpec(16, "squash")
@@ -250,6 +251,17 @@ def test_eight_orientations_of_a_lossy_picture_are_nearly_the_upright_one(decode
 
 
 @pytest.mark.parametrize("orientation", STORED)
+def test_eight_orientations_of_a_heic(decode, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = Image.fromarray(np.ascontiguousarray(STORED[orientation](scene())))
+    decoded = decode(heic(stored, exif=exif.tobytes(), quality=95, chroma=444), SQUARE)
+    upright = decode(saved(Image.fromarray(scene())), SQUARE)
+    assert (decoded.width, decoded.height) == (97, 61)
+    assert np.abs(decoded.pixels.astype(int) - upright.pixels).mean() < 2
+
+
+@pytest.mark.parametrize("orientation", STORED)
 def test_eight_orientations_of_a_jpeg_that_is_decoded_at_a_fraction(decode, orientation):
     big = Image.fromarray(np.ascontiguousarray(STORED[orientation](scene()))).resize(
         (1200, 760) if orientation < 5 else (760, 1200), Image.Resampling.BICUBIC
@@ -273,9 +285,6 @@ def test_an_orientation_that_does_not_exist_is_upright(decode):
     exif[0x0112] = 9
     decoded = decode(saved(Image.fromarray(scene()), exif=exif), SQUARE)
     assert (decoded.pixels == decode(saved(Image.fromarray(scene())), SQUARE).pixels).all()
-
-
-# ---- geometry
 
 
 def noise(width, height):
@@ -366,9 +375,6 @@ def test_draft_is_used_and_changes_next_to_nothing(decode, monkeypatch):
     assert (drafted * whole).sum() / np.linalg.norm(drafted) / np.linalg.norm(whole) > 0.9999
 
 
-# ---- pictures in memory
-
-
 def test_fit_gives_what_the_file_would_and_leaves_the_picture_alone(decode):
     image = Image.fromarray(scene()).convert("RGBA")
     image.putalpha(Image.linear_gradient("L").resize(image.size))
@@ -376,6 +382,12 @@ def test_fit_gives_what_the_file_would_and_leaves_the_picture_alone(decode):
     assert (fit(image, SQUARE) == decode(saved(image), SQUARE).pixels).all()
     assert image.tobytes() == before
     assert image.mode == "RGBA"
+
+
+def test_fit_of_a_damaged_file_is_a_decode_error():
+    image = Image.open(io.BytesIO(saved(noise(200, 200))[:5000]))
+    with pytest.raises(DecodeError, match="truncated"):
+        fit(image, SQUARE)
 
 
 def test_the_settings_that_pillow_keeps_per_process_are_left_alone(decode):

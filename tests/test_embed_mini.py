@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from vsearch.embed import check_encoders, load_encoder, presets, resolve, weights
+from vsearch.embed import check_encoders, colours, load_encoder, presets, resolve, weights
 from vsearch.embed.classnames import imagenet_classnames
 from vsearch.embed.mini import Mini, mixed
 from vsearch.embed.minilm import MiniLM
@@ -68,14 +68,22 @@ def test_image_vectors_equal_the_formula_written_as_loops(mini, pixels):
     stored = torch.load(weights.checked(weights.LITE2_WEIGHTS), weights_only=True)
     network.load_state_dict(dict(zip(network.state_dict(), stored.values(), strict=True)))
     with torch.inference_mode():
-        scores = network((torch.from_numpy(pixels).permute(0, 3, 1, 2).float() - 127) / 128).double().numpy()
+        maps = network.forward_features((torch.from_numpy(pixels).permute(0, 3, 1, 2).float() - 127) / 128)
+        scores = network.forward_head(maps).double().numpy()
+    kernel, maps = network.classifier.weight.detach().numpy(), maps.numpy()
     names = mini.encode_texts(imagenet_classnames())
-    for vector, row in zip(mini.encode_images(pixels), scores, strict=True):
+    tints = colours.directions(mini.encode_texts)
+    for n, (vector, row) in enumerate(zip(mini.encode_images(pixels), scores, strict=True)):
         likeliest = sorted(range(1000), key=lambda c: -row[c])[:50]
         total = sum(math.exp(s / 2) for s in row)
         expected = [sum(math.exp(row[c] / 2) / total * names[c][d] for c in likeliest) for d in range(384)]
         expected = np.array(expected) / math.sqrt(sum(v * v for v in expected))
-        np.testing.assert_allclose(vector, expected, atol=1e-5)
+        five = likeliest[:5]
+        evidence = sum(math.exp(row[c] / 2) * kernel[c] for c in five) / sum(math.exp(row[c] / 2) for c in five)
+        seen = np.array([[maps[n, :, y, x] @ (evidence - kernel.mean(0)) for x in range(9)] for y in range(9)])
+        tint = colours.shares(pixels[n : n + 1], seen[None].astype(np.float32))[0] @ tints
+        expected += colours.STRENGTH * tint
+        np.testing.assert_allclose(vector, expected / np.linalg.norm(expected), atol=1e-4)
 
 
 def test_mixing_takes_the_fifty_likeliest_classes_and_no_other():

@@ -134,17 +134,18 @@ def test_a_model_for_oblong_pictures_is_refused():
 
 def test_a_network_that_bfloat16_would_change_stays_exactly_as_it_was():
     torch.manual_seed(0)
-    network = torch.nn.Linear(4096, 3)
+    network = torch.nn.Sequential()
+    network.visual = torch.nn.Linear(4096, 3)
     with torch.no_grad():
-        network.weight[:] = 1 + 1e-3 * torch.randn(3, 4096)  # what tells the outputs apart is lost by rounding
+        network.visual.weight[:] = 1 + 1e-3 * torch.randn(3, 4096)  # rounding loses what tells the outputs apart
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     x = torch.randn(2, 4096)
 
-    def forward(net, dtype):
-        y = net(x.to(dtype)).float()
+    def encode(dtype):
+        y = network.visual(x.to(dtype)).float()
         return y - y.mean(dim=1, keepdim=True)
 
-    assert place(network, torch.device("cpu"), forward).dtype == torch.float32
+    assert place(network, torch.device("cpu"), encode).dtype == torch.float32
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, before[name])
 

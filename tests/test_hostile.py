@@ -9,7 +9,7 @@ from hostile_corpus import judge, make
 from vsearch.decode import DecodePool, Job, Limits
 from vsearch.types import Failure, PixelSpec
 
-LIMITS = Limits(max_pixels=40_000_000, max_bytes=20_000_000, seconds=2, memory_mb=96)
+LIMITS = Limits(max_pixels=40_000_000, max_bytes=20_000_000, seconds=3, memory_mb=96)
 
 
 @pytest.fixture(scope="module")

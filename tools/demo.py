@@ -10,7 +10,13 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from PIL import Image
+
+import vsearch
+from vsearch.present import Section, html
 
 QUERIES = ("red apple on a wooden table", "camel in the desert", "musical instrument")
 TOOLS = Path(__file__).parent
@@ -24,14 +30,19 @@ def show(*words: str) -> None:
         sys.exit(status)
 
 
+def small(paths: Sequence[bytes], side: int) -> Iterator[Image.Image]:
+    """Thumbnails, opened here without a guard since the gallery is our own."""
+    for path in paths:
+        with Image.open(path) as picture:
+            picture.thumbnail((side, side))
+            yield picture
+
+
 def write_page(index: Path, page: Path) -> None:
     """One contact sheet with the first twelve hits of every question."""
-    import vsearch
-    from vsearch.present import html_page
-
     with vsearch.open(index) as opened:
-        sheets = [(query, opened.search(query, k=12)) for query in QUERIES]
-    page.write_text(html_page(sheets), encoding="utf-8")
+        sections = [Section(query, opened.search(query, k=12)) for query in QUERIES]
+    page.write_text(html(sections, small, title="vsearch: the demo"), encoding="utf-8")
 
 
 def main() -> None:

@@ -15,6 +15,8 @@ WORK, CHECK = "tests.durability.jobs:work_on_bad_disk", "tests.durability.jobs:c
 SOURCE = Path(__file__).with_name("shim.c")
 KINDS = {"EIO once": 1, "ENOSPC from then on": 2, "short write": 3}
 OPERATIONS = 12
+DEFECTS = ("unchecked short write", "repeated generation name", "plain create")
+"""What this harness must catch."""
 
 
 @dataclass
@@ -39,7 +41,16 @@ class Faults:
         return {**vars(self), "failures": len(self.failures)}
 
 
-CALLS = {"w": "write", "s": "sync", "t": "truncate", "r": "rename", "u": "unlink", "l": "link", "m": "mkdir", "o": "create"}
+CALLS = {
+    "w": "write",
+    "s": "sync",
+    "t": "truncate",
+    "r": "rename",
+    "u": "unlink",
+    "l": "link",
+    "m": "mkdir",
+    "o": "create",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,10 +72,20 @@ class Model:
 
     def _after(self, op: Op) -> State:
         state = {id: picture for id, picture in self.state.items() if id not in op.dropped}
+        at = {picture.path: id for id, picture in state.items()}
+
+        def put(id: int, picture: Picture) -> None:
+            """Only one picture is at a path, and one path is a picture's."""
+            if (old := state.pop(id, None)) is not None:
+                del at[old.path]
+            if (other := at.get(picture.path)) is not None:
+                del state[other]
+            state[id], at[picture.path] = picture, id
+
         for id, picture in op.updates.items():
-            state = _put(state, id, picture)
+            put(id, picture)
         for picture in op.additions:
-            state = _put(state, self._next_id, picture)
+            put(self._next_id, picture)
             self._next_id += 1
         return dict(sorted(state.items()))
 
@@ -123,12 +133,6 @@ class Model:
 
     def _path(self) -> bytes:
         return b"/photos/%08x\xff.jpg" % self._random.getrandbits(32)
-
-
-def _put(state: State, id: int, picture: Picture) -> State:
-    """Only one picture is at a path."""
-    kept = {other: old for other, old in state.items() if old.path != picture.path}
-    return {**kept, id: picture}
 
 
 def history(seed: int, least: int = 0) -> Iterator[tuple[Op, State]]:

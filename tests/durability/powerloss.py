@@ -25,6 +25,18 @@ from tests.durability.zygote import ROOT, Ended, Zygote
 
 CHECK = "tests.durability.jobs:check_many"
 BATCH = 16
+DEFECTS = (
+    "no segment fsync",
+    "no file fsync before rename",
+    "no directory fsync",
+    "sync off",
+    "metasync off",
+    "commit before data",
+    "plain create",
+    "repeated generation name",
+    "delete before commit",
+)
+"""What this harness must catch."""
 HARMLESS = ("close", "lseek", "mmap", "fcntl", "dup", "clone", "clone3")
 
 

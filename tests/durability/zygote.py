@@ -50,11 +50,14 @@ class Zygote:
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, cwd=ROOT, text=True
         )
+        self._running = 0
 
     def __enter__(self) -> Zygote:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._running:
+            os.kill(self._running, signal.SIGKILL)
         self._pipe("stdin").close()
         self._process.wait()
         self._pipe("stdout").close()
@@ -64,14 +67,23 @@ class Zygote:
         return pipe
 
     def start(self, job: str, **args: Any) -> int:
-        """Fork and begin; return the process id, which stays the job's until ``finish``."""
+        """Fork and begin; return the process id, which stays the job's until ``finish``.
+
+        A job that somebody has left running, because a test failed over it, is ended first.
+        """
+        if self._running:
+            os.kill(self._running, signal.SIGKILL)
+            self.finish()
         self._pipe("stdin").write(json.dumps({"job": job, "args": args}) + "\n")
         self._pipe("stdin").flush()
-        return int(self._answer())
+        self._running = int(self._answer())
+        return self._running
 
     def finish(self) -> Ended:
         """Wait for the end of the job."""
-        return Ended(**self._answer())
+        ended = Ended(**self._answer())
+        self._running = 0
+        return ended
 
     def call(self, job: str, **args: Any) -> Ended:
         """Start and finish."""

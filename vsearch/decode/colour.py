@@ -20,9 +20,11 @@ def opaque(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return _eight_bit(image)
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
+        if image.mode not in ("RGBA", "LA"):
+            image = image.convert("RGBA")
+        white = Image.new("RGB", image.size, "white")
+        white.paste(image, mask=image)
+        return white
     if image.mode in ("L", "RGB", "CMYK"):
         return image
     if image.mode == "LAB":

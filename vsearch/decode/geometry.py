@@ -9,7 +9,16 @@ from PIL import Image
 if TYPE_CHECKING:
     from vsearch.types import PixelSpec
 
-DRAFT_FACTOR = 2.0
+# A JPEG is decoded at the smallest fraction whose sides are still this many times the wanted ones.  Measured on
+# 100 JPEGs of 1,400 to 3,600 pixels (enlarged photographs, mosaics of photographs, noise, gratings, text;
+# quality 75 to 92) as cosine between EfficientNet-Lite2 features after fraction and after full decoding, at
+# 260 pixels:
+#   factor      1      1.5    2      2.5    3      4
+#   lowest      0.974  0.991  0.996  0.998  0.998  0.9985
+#   below 0.999   62     37     22      5      4      1
+# With 4 every photograph and mosaic is above 0.9994 (also squashed to 224); what is below is noise and gratings.
+# Pictures of 12 megapixels still take half the time, those of 48 a third.
+DRAFT_FACTOR = 4.0
 
 _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 

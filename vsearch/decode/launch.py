@@ -19,6 +19,8 @@ from vsearch.types import PixelSpec
 
 # One thread, and one heap: each further heap takes 64 MiB of the address space that a worker is given.
 _ONE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "MALLOC_ARENA_MAX")
+_CLOSED = "the decode pool is closed"
+_CANNOT_START = "the process that decodes pictures cannot be started"
 
 
 @dataclass
@@ -77,15 +79,19 @@ class Server:
         path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
         self._ready = False
         with theirs:
-            process = subprocess.Popen(
-                [*self._command, str(theirs.fileno()), *self._arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                pass_fds=[theirs.fileno()],
-                env={**os.environ, "PYTHONPATH": path, **dict.fromkeys(_ONE, "1")},
-                start_new_session=True,  # Ctrl-C is for the host, which then closes the pool
-            )
+            try:
+                process = subprocess.Popen(
+                    [*self._command, str(theirs.fileno()), *self._arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    pass_fds=[theirs.fileno()],
+                    env={**os.environ, "PYTHONPATH": path, **dict.fromkeys(_ONE, "1")},
+                    start_new_session=True,  # Ctrl-C is for the host, which then closes the pool
+                )
+            except OSError as error:
+                ours.close()
+                raise DecodeError(f"{_CANNOT_START}: {error}") from error
         return process, ours
 
     def _stop(self) -> None:
@@ -106,7 +112,7 @@ class Server:
 
     def _request(self, operation: bytes, pid: int, sock: socket.socket | None = None) -> int:
         if self.closed:
-            raise DecodeError("the decode pool is closed")
+            raise DecodeError(_CLOSED)
         self._await_ready()
         socket.send_fds(self._control, [REQUEST.pack(operation, pid)], [sock.fileno()] if sock else [])
         reply = self._control.recv(REPLY.size)
@@ -118,7 +124,9 @@ class Server:
         if self._ready:
             return
         if not self._control.recv(len(READY)):
+            if self.closed:
+                raise DecodeError(_CLOSED)
             stderr = self._process.stderr
             lines = stderr.read().decode(errors="replace").strip().splitlines() if stderr else []
-            raise DecodeError(f"the decoding process cannot be started: {lines[-1] if lines else 'it said nothing'}")
+            raise DecodeError(f"{_CANNOT_START}: {lines[-1] if lines else 'it said nothing'}")
         self._ready = True

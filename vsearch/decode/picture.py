@@ -12,6 +12,7 @@ from vsearch.decode.colour import opaque, to_srgb
 from vsearch.decode.formats import PILLOW_FORMATS, cut_short, looks_like, picture_format
 from vsearch.decode.geometry import draft_scale, pad, resize
 from vsearch.decode.wire import Picture, Trouble
+from vsearch.errors import DecodeError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,9 +37,12 @@ _CUT_SHORT = ("truncated", "unexpected end", "premature end", "end of file", "no
 def fit(image: Image.Image, spec: PixelSpec) -> NDArray[np.uint8]:
     """Pixels of a picture in memory: upright, alpha over white, sRGB, scaled.  Returns (size, size, 3) uint8.
 
-    The picture itself is left as it is.  Errors of Pillow come through: for files use the pool.
+    The picture itself is left as it is.  Raises DecodeError when it was opened from a file that is damaged.
     """
-    image.load()
+    try:
+        image.load()
+    except Exception as error:  # Pillow's decoders raise anything
+        raise DecodeError(f"the picture cannot be decoded: {error}") from error
     icc = image.info.get("icc_profile")
     upright = _turn(image, _orientation(image))
     small = to_srgb(resize(opaque(upright), spec), icc if isinstance(icc, bytes) else None)
@@ -62,7 +66,7 @@ def decode(data: bytes, spec: PixelSpec, limits: Limits) -> tuple[Picture, NDArr
     except MemoryError:
         raise
     except Exception as error:
-        raise _trouble(name, error, data) from error
+        raise _trouble(picture_format(data) or name, error, data) from error
 
 
 def _open(data: bytes) -> Image.Image:

@@ -12,7 +12,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
@@ -133,13 +133,16 @@ class DecodePool:
     def _decode(self, job: Job) -> Outcome:
         outcome = self._try(job)
         if isinstance(outcome, Problem) and outcome.code in _AGAIN:
-            outcome = self._try(job)
+            outcome = self._try(job, fresh=True)
         return outcome
 
-    def _try(self, job: Job) -> Outcome:
+    def _try(self, job: Job, fresh: bool = False) -> Outcome:
         worker = self._idle.get()
         keep = False
         try:
+            if worker and fresh:  # this one may be no better: when the server dies, so do all of its workers
+                self._server.end(worker)
+                worker = None
             worker = worker or self._server.spawn()
             outcome = self._exchange(worker, job)
             worker.files += 1
@@ -218,7 +221,10 @@ def decode_one(path: bytes, spec: PixelSpec, limits: Limits = Limits()) -> Decod
 
 
 def _told(job: Job, future: Future[Outcome]) -> Decoded | Same | Failure:
-    outcome = future.result()
+    try:
+        outcome = future.result()
+    except CancelledError as error:  # by another thread
+        raise DecodeError("the decode pool was closed") from error
     if isinstance(outcome, Problem):
         return Failure(job.path, outcome.stage, outcome.reason, outcome.size, outcome.mtime_ns)
     return outcome

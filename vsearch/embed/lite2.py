@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TENSORS = 386
+CLASSES = 1000
+CELLS = 9
 MEAN = 127.0
 STD = 128.0
 
@@ -44,14 +46,29 @@ class Lite2:
         """Where it runs and how precisely, in words."""
         return f"float32 on {self._device.type} (bf16 would fall below a cosine of 0.999)"
 
-    def logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Scores of the ImageNet classes: (n, 260, 260, 3) uint8 to (n, 1000) float32.  Raises EncoderError."""
+    def look(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What is in each picture, and where the evidence for it is.
+
+        pixels: (n, 260, 260, 3) uint8.  Returns scores of the ImageNet classes (n, 1000) float32, and the class
+        activation map (Zhou et al. 2016, arXiv 1512.04150) of the five likeliest ones, less that of the average
+        class: (n, 9, 9) float32.  Raises EncoderError.
+        """
 
         def forward(chunk: NDArray[np.uint8]) -> torch.Tensor:
-            logits: torch.Tensor = self._network(normalised(chunk, self._device, torch.float32, [MEAN], [STD]))
-            return logits
+            features = self._network.forward_features(  # type: ignore[operator]
+                normalised(chunk, self._device, torch.float32, [MEAN], [STD])
+            )
+            logits = self._network.forward_head(features)  # type: ignore[operator]
+            return torch.cat([logits, self._activation(features, logits).flatten(1)], dim=1)
 
-        return run(forward, pixels, self._device)
+        seen = run(forward, pixels, self._device)
+        return seen[:, :CLASSES], seen[:, CLASSES:].reshape(-1, CELLS, CELLS)
+
+    def _activation(self, features: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+        weights: torch.Tensor = self._network.classifier.weight  # type: ignore[assignment, union-attr]
+        likely, classes = torch.softmax(logits / 2, dim=1).topk(5, dim=1)
+        mixed = (weights[classes] * (likely / likely.sum(dim=1, keepdim=True))[..., None]).sum(dim=1)
+        return torch.einsum("nchw,nc->nhw", features, mixed - weights.mean(dim=0))
 
 
 def load_network() -> nn.Module:

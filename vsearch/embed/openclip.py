@@ -26,8 +26,6 @@ from vsearch.types import EncoderInfo, PixelSpec
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-PROBE_TEXTS = ["a photo of a dog", "two people on a beach at sunset", "red"]
-
 
 @dataclass(frozen=True)
 class _Loaded:
@@ -116,15 +114,16 @@ def _load(source: Source, device: str | None) -> _Loaded:
     mean, std = ([255.0 * float(v) for v in _three(told[key])] for key in ("mean", "std"))
     spec = pixel_spec(told)
     weights = state_hash(network)
-    probe, tokens = probe_pixels(spec.size), tokenizer(PROBE_TEXTS)
+    probe = probe_pixels(spec.size)
 
-    def forward(net: Any, dtype: torch.dtype) -> torch.Tensor:
-        pixels = normalised(probe, torch.device("cpu"), dtype, mean, std)
-        return torch.cat([net.encode_image(pixels), net.encode_text(tokens)])
+    def encode(dtype: torch.dtype) -> torch.Tensor:
+        vectors: torch.Tensor = network.encode_image(normalised(probe, where, dtype, mean, std))
+        return vectors
 
     with torch_errors(), torch.inference_mode():
-        dim = int(network.eval().encode_text(tokens[:1]).shape[1])
-        placement = place(network, where, forward)
+        placement = place(network, where, encode)
+        tokens = tokenizer(["a photo"])
+        dim = int(network.encode_text(tokens.to(where)).shape[1])
     settings = {
         "mean": [float(v) for v in _three(told["mean"])],
         "std": [float(v) for v in _three(told["std"])],

@@ -28,7 +28,14 @@ __all__ = [
 ]
 
 
-def source_for(path: AnyPath, *, follow_links: bool = False, hidden: bool = False) -> Source:
+def source_for(
+    path: AnyPath,
+    *,
+    follow_links: bool = False,
+    hidden: bool = False,
+    path_column: str = "filepath",
+    caption_column: str = "title",
+) -> Source:
     """Choose the source for what a path is: a folder, a ``.csv`` or ``.tsv`` table, or one picture file.
 
     Raises SourceError when nothing is there.
@@ -36,5 +43,5 @@ def source_for(path: AnyPath, *, follow_links: bool = False, hidden: bool = Fals
     if os.path.isdir(path):
         return folder(path, follow_links=follow_links, hidden=hidden)
     if os.fsencode(path).lower().endswith((b".csv", b".tsv")):
-        return table(path)
+        return table(path, path_column=path_column, caption_column=caption_column)
     return files([path], must_exist=True)

@@ -14,7 +14,8 @@ CAPTION_SUFFIX = b".txt"
 
 def scan_failure(path: bytes, error: OSError | ValueError) -> Failure:
     """Turn the failure of a system call into data: the reason in the system's words, without the path."""
-    return Failure(path, "scan", getattr(error, "strerror", None) or str(error))
+    reason = (error.strerror or str(error)) if isinstance(error, OSError) else "not a possible file name"
+    return Failure(path, "scan", reason)
 
 
 def item_or_failure(path: bytes, status: os.stat_result, caption: str | None) -> Item | Failure:

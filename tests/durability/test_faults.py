@@ -1,0 +1,88 @@
+"""P4: an I/O error, a full disk or a short write is an error message, never damage, and work goes on afterwards."""
+
+import ctypes
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.durability import tinystore
+from tests.durability.faults import DEFECTS, KINDS, Saboteur
+from tests.durability.zygote import Zygote
+
+pytestmark = pytest.mark.torture
+
+TINY = """
+import ctypes, sys
+from tests.durability import tinystore
+shim = ctypes.CDLL(None)
+shim.fault_arm(sys.argv[1].encode(), ctypes.c_long(int(sys.argv[3])), int(sys.argv[4]))
+shim.fault_names.restype = ctypes.c_char_p
+try:
+    tinystore.run(sys.argv[1], sys.argv[2], sys.argv[5])
+finally:
+    print(shim.fault_names()[:shim.fault_calls()].decode(), shim.fault_struck())
+"""
+
+
+def tiny(shim: Path, folder: Path, at: int, kind: int, defect: str = "") -> tuple[str, str, int, bytes]:
+    """Calls, error, last acknowledged value and what the store holds, after a writer on a bad disk."""
+    folder.mkdir()
+    store, acks = folder / "store", folder / "acks"
+    store.mkdir()
+    command = [sys.executable, "-c", TINY, str(store), str(acks), str(at), str(kind), defect]
+    told = subprocess.run(command, env={**os.environ, "LD_PRELOAD": str(shim)}, capture_output=True, text=True)
+    acked = acks.read_bytes().count(b"ack") if acks.exists() else 0
+    held = (store / "value").read_bytes() if (store / "value").exists() else b""
+    return told.stdout.split()[0], told.stderr, acked, held
+
+
+def test_the_shim_fails_exactly_the_call_it_is_told_to(shim: Path, tmp_path: Path) -> None:
+    calls, error, acked, held = tiny(shim, tmp_path / "count", 0, 1)
+    assert (calls, error) == ("owsrs" * tinystore.VALUES, "")
+    assert (acked, held) == (tinystore.VALUES, tinystore.text(tinystore.VALUES))
+    _, error, acked, held = tiny(shim, tmp_path / "sync", 8, KINDS["EIO once"])
+    assert "Input/output error" in error
+    assert (acked, held) == (1, tinystore.text(1))
+    _, error, acked, held = tiny(shim, tmp_path / "full", 12, KINDS["ENOSPC from then on"])
+    assert "No space left" in error
+    assert (acked, held) == (2, tinystore.text(2))
+    calls, error, acked, held = tiny(shim, tmp_path / "short", 2, KINDS["short write"])
+    assert calls.startswith("owwsrs")
+    assert (error, acked) == ("", tinystore.VALUES)
+
+
+@pytest.mark.parametrize(
+    ("defect", "at", "kind"), [("unchecked short write", 17, "short write"), ("swallowed error", 17, "EIO once")]
+)
+def test_defects_of_a_tiny_store_show(shim: Path, tmp_path: Path, defect: str, at: int, kind: str) -> None:
+    _, _, acked, held = tiny(shim, tmp_path / "bad", at, KINDS[kind], defect)
+    assert held not in (tinystore.text(acked), tinystore.text(acked + 1))
+
+
+def test_shim_is_absent_from_this_process() -> None:
+    assert not hasattr(ctypes.CDLL(None), "fault_arm")
+
+
+def test_a_fault_at_every_fifth_call_is_an_error_and_never_damage(workshop: Path, saboteurs: list[Zygote]) -> None:
+    def half(number: int) -> Saboteur:
+        folder = workshop / str(number)
+        folder.mkdir()
+        saboteur = Saboteur(saboteurs[number], folder, seed=1)
+        saboteur.run(fault for n, fault in enumerate(saboteur.faults(every=5)) if n % 2 == number)
+        return saboteur
+
+    with ThreadPoolExecutor(2) as pool:
+        figures = [saboteur.figures for saboteur in pool.map(half, (0, 1))]
+    assert [line for told in figures for line in told.failures] == []
+    assert sum(told.runs for told in figures) > figures[0].calls // 5 * 4
+    assert all(told.reported and told.absorbed for told in figures)
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_each_planted_defect_shows(workshop: Path, saboteurs: list[Zygote], defect: str) -> None:
+    saboteur = Saboteur(saboteurs[0], workshop, seed=1, mutant=defect)
+    assert saboteur.run(saboteur.faults()).failures

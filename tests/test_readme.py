@@ -1,0 +1,73 @@
+"""What the README tells people to type is typed here: its Python block and its commands, on three pictures."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+
+README = Path(__file__).parent.parent / "README.md"
+TESTED = re.compile(r"<!-- tested -->\n```(\w+)\n(.*?)```", re.DOTALL)
+
+
+def blocks(language: str) -> list[str]:
+    """The blocks that are marked as tested, of one language."""
+    return [body for found, body in TESTED.findall(README.read_text(encoding="utf-8")) if found == language]
+
+
+def commands() -> list[list[str]]:
+    """Every command of the tested console blocks, as words."""
+    lines = (line for block in blocks("console") for line in block.splitlines())
+    return [shlex.split(line.removeprefix("$ "), comments=True) for line in lines if line.startswith("$ ")]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with three pictures in ``photos``, no network and no model in any cache."""
+    (tmp_path / "photos").mkdir()
+    for name, colour in {"apple": "red", "meadow": "green", "sky": "blue"}.items():
+        picture = Image.new("RGB", (120, 90), "white")
+        ImageDraw.Draw(picture).ellipse((20, 5, 100, 85), colour)
+        picture.save(tmp_path / "photos" / f"{name}.jpg")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "no-cache"))
+    monkeypatch.delenv("VSEARCH_INDEX", raising=False)
+    return tmp_path
+
+
+def test_the_ten_lines_of_python_do_what_they_say(here: Path, capsys: pytest.CaptureFixture[str]):
+    (block,) = blocks("python")
+    assert len(block.strip().splitlines()) <= 11  # ten lines and a blank one
+    names: dict = {}
+    exec(compile(block, str(README), "exec"), names)
+    first, *hits = capsys.readouterr().out.splitlines()
+    assert first == "3 pictures indexed, 0 could not be read"
+    assert sorted(line.split("/")[-1] for line in hits) == ["apple.jpg", "meadow.jpg", "sky.jpg"]
+    assert names["alike"][0].path == here / "photos" / "apple.jpg"
+    assert names["alike"][0].score == pytest.approx(1, abs=2e-3)  # fp16 rows
+    assert len(names["mixed"]) == 3
+
+
+def test_the_commands_do_what_they_say(here: Path):
+    typed = commands()
+    assert {words[1] for words in typed} >= {"index", "query", "info", "errors", "check"}
+    printed = {}
+    for program, *words in typed:
+        assert program == "vsearch"
+        done = subprocess.run(
+            [sys.executable, "-m", "vsearch", *words], capture_output=True, text=True, env=os.environ, cwd=here
+        )
+        expected = 1 if words[0] == "errors" else 0
+        assert done.returncode in (0, expected), f"{words}: {done.stderr}"
+        printed[words[0]] = done.stdout
+    assert (here / "photos.vsearch" / "FORMAT").is_file()
+    assert "apple.jpg" in (here / "found.html").read_text(encoding="utf-8")
+
+
+def test_blocks_are_found():
+    assert [len(blocks(language)) for language in ("python", "console")] == [1, 1]

@@ -1,0 +1,36 @@
+"""The list of commands."""
+
+from __future__ import annotations
+
+import click
+
+import vsearch
+from vsearch.cli.index import index
+from vsearch.cli.keep import backup, build, check, compact, repair
+from vsearch.cli.machine import doctor, models
+from vsearch.cli.query import query
+from vsearch.cli.tell import errors, info
+
+
+class _InOrder(click.Group):
+    """Lists the commands in the order in which they are needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(vsearch.__version__, prog_name="vsearch")
+def app() -> None:
+    """Search your pictures with a sentence or another picture.
+
+    \b
+      vsearch index ./photos
+      vsearch query "red apple on a wooden table"
+
+    Exit codes: 0 done, 1 nothing found, 2 usage or error, 3 done but some files failed.
+    """
+
+
+for command in (index, query, info, errors, check, repair, build, compact, backup, models, doctor):
+    app.add_command(command)

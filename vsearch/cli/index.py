@@ -1,0 +1,156 @@
+"""``vsearch index``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vsearch.cli.output import json_option
+from vsearch.cli.progress import progress
+from vsearch.cli.run import Exit
+from vsearch.cli.say import emit, say
+from vsearch.cli.where import index_for
+
+if TYPE_CHECKING:
+    from vsearch.decode import Limits
+    from vsearch.index import Index
+    from vsearch.sources import Source
+    from vsearch.types import AddReport
+
+
+@click.command()
+@click.argument("paths", metavar="[PATH]...", nargs=-1)
+@click.option(
+    "--index",
+    "index_path",
+    metavar="INDEX",
+    help="Default: $VSEARCH_INDEX, else ./photos.vsearch for ./photos, and ./images.vsearch for single files.",
+)
+@click.option(
+    "--encoder", metavar="NAME", help="What turns pictures into vectors; see vsearch models. Fixed for an index."
+)
+@click.option("--files-from", metavar="FILE", help="A list of pictures, one a line or NUL-separated; - reads it in.")
+@click.option("--path-column", metavar="NAME", default="filepath", help="Column of paths in CSV and TSV tables.")
+@click.option("--caption-column", metavar="NAME", default="title", help="Column of captions in them; '' for none.")
+@click.option("--follow-links", is_flag=True, help="Follow symbolic links inside folders.")
+@click.option("--hidden", is_flag=True, help="Also names that start with a dot.")
+@click.option("--retry-failed", is_flag=True, help="Read files again that failed before.")
+@click.option("--prune", is_flag=True, help="Forget pictures that are gone, not only leave them out.")
+@click.option("--yes", is_flag=True, help="Prune even when more than a tenth of the pictures is gone.")
+@click.option("--max-pixels", metavar="N", type=click.IntRange(1), help="Largest picture, width x height.")
+@click.option("--max-bytes", metavar="N", type=click.IntRange(1), help="Largest file.")
+@click.option(
+    "--decode-seconds", metavar="S", type=click.FloatRange(0, min_open=True), help="Longest time to decode one file."
+)
+@click.option("--workers", metavar="N", type=click.IntRange(1, 1024), help="Decoding processes. Default: one per core.")
+@json_option
+def index(paths: tuple[str, ...], index_path: str | None, encoder: str | None, as_json: bool, **options: Any) -> int:
+    """Make or update an index of the pictures in folders, files, or CSV and TSV tables.
+
+    Run it again after changes: only what is new or changed is read. Interrupted, it goes on from there. Your
+    pictures are never written, renamed or deleted.
+    """
+    if options["yes"] and not options["prune"]:
+        raise click.UsageError("--yes confirms --prune and means nothing without it.")
+    source = _source(paths, options)
+    place = index_for(index_path, paths)
+    limits = _limits(options)
+    with _open(place, encoder) as opened, progress() as shower:
+        try:
+            report = opened.add(
+                source,
+                limits=limits,
+                progress=shower,
+                **{name: options[name] for name in ("workers", "retry_failed", "prune", "yes")},
+            )
+        except KeyboardInterrupt:
+            kept = len(opened)
+            say(f"interrupted; {kept:,} pictures are in {place} and stay there. Type the same again to go on.")
+            return Exit.INTERRUPTED
+    for warning in report.warnings:
+        say(warning)
+    emit(_json(report, place) if as_json else _summary(report, place))
+    return _verdict(report, place)
+
+
+def _source(paths: tuple[str, ...], options: dict[str, Any]) -> Source:
+    from vsearch import sources
+
+    columns = {"path_column": options["path_column"], "caption_column": options["caption_column"]}
+    walk = {"follow_links": options["follow_links"], "hidden": options["hidden"]}
+    found: list[Source] = [sources.source_for(path, **columns, **walk) for path in paths]
+    listed = options["files_from"]
+    if listed is not None:
+        found.append(sources.listing(sys.stdin.buffer if listed == "-" else listed))
+    if not found:
+        raise click.UsageError("Nothing to index: name a folder, as in vsearch index ./photos, or --files-from FILE.")
+    return sources.chain(*found)
+
+
+def _limits(options: dict[str, Any]) -> Limits:
+    from dataclasses import replace
+
+    from vsearch.decode import Limits
+
+    pixels = options["max_pixels"]
+    told = {
+        "max_pixels": pixels,
+        "max_pixels_jpeg": pixels,
+        "max_bytes": options["max_bytes"],
+        "seconds": options["decode_seconds"],
+    }
+    return replace(Limits(), **{name: value for name, value in told.items() if value is not None})
+
+
+def _open(place: Path, encoder: str | None) -> Index:
+    """Open the index for writing, or make it.  An encoder named for an index that exists must be its own."""
+    from vsearch.embed import load_encoder
+    from vsearch.index import create, open_index
+
+    if not os.path.lexists(place):
+        return create(place, encoder or "auto", on_notice=say)
+    pinned = load_encoder(encoder) if encoder not in (None, "auto") else None
+    return open_index(place, write=True, encoder=pinned, on_notice=say)
+
+
+def _json(report: AddReport, place: Path) -> bytes:
+    from vsearch.present import json_line, path_fields
+
+    told = asdict(report)
+    counts = {name: told[name] for name in ("added", "unchanged", "moved", "removed")}
+    return json_line(
+        {
+            **counts,
+            "failed": report.failed,
+            "known_failures": report.known_failures,
+            "seconds": round(report.seconds, 3),
+            "images_per_second": round(report.images_per_second, 2),
+            "index": path_fields(os.fsencode(place))["path"],
+            "warnings": list(report.warnings),
+        }
+    ).encode("utf-8")
+
+
+def _summary(report: AddReport, place: Path) -> str:
+    from vsearch.present import printable
+
+    names = ("added", "unchanged", "moved", "removed", "failed")
+    counts = [(name, getattr(report, name)) for name in names]
+    told = ", ".join(f"{count:,} {name}" for name, count in counts if count or name == "added")
+    rate = f" ({report.images_per_second:.0f}/s)" if report.added else ""
+    return f"{told} in {report.seconds:.1f} s{rate} → {printable(str(place))}\n"
+
+
+def _verdict(report: AddReport, place: Path) -> int:
+    look = f"see why with: vsearch errors {place}"
+    if report.failed:
+        say(f"{report.failed:,} files failed; {look}")
+        return Exit.SOME_FAILED
+    if report.known_failures:
+        say(f"{report.known_failures:,} files failed before and were not read again (--retry-failed); {look}")
+    return Exit.DONE

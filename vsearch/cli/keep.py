@@ -1,0 +1,95 @@
+"""``vsearch check``, ``repair``, ``build``, ``compact`` and ``backup``: keeping an index in order."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from vsearch.cli.output import json_option
+from vsearch.cli.run import Exit
+from vsearch.cli.say import emit, say, show
+from vsearch.cli.tell import rows
+from vsearch.cli.where import index_place
+
+
+@click.command()
+@json_option
+@index_place
+def check(place: Path, as_json: bool) -> int:
+    """Compare every byte of an index with its checksum. Changes nothing."""
+    from vsearch.index import open_index
+    from vsearch.present import json_line, printable
+
+    with open_index(place, on_notice=say) as index:
+        report = index.check()
+    if as_json:
+        emit(json_line(asdict(report)).encode("utf-8"))
+    else:
+        found = "".join(printable(problem) + "\n" for problem in report.problems) or "no problems\n"
+        looked = f"{report.images:,} pictures, {report.bytes / 1e6:,.1f} MB in {report.seconds:.1f} s"
+        emit(f"{found}compared {looked}\n")
+    if report.problems:
+        say(f"mend it with: vsearch repair {place}")
+        return Exit.ERROR
+    return Exit.DONE
+
+
+@click.command()
+@json_option
+@index_place
+def repair(place: Path, as_json: bool) -> None:
+    """Mend what check finds: rebuild what is derived, embed damaged vectors again."""
+    from vsearch.index import open_index
+    from vsearch.present import json_line
+
+    with open_index(place, write=True, on_notice=say) as index:
+        actions = index.repair().actions
+    if as_json:
+        emit(json_line({"actions": list(actions)}).encode("utf-8"))
+    else:
+        emit("\n".join(actions or ["nothing to repair"]) + "\n")
+
+
+@click.command()
+@click.option("--recipe", metavar="NAME|FILE", default="ivf-pq", show_default=True, help="flat searches exactly.")
+@json_option
+@index_place
+def build(place: Path, recipe: str, as_json: bool) -> None:
+    """Build the FAISS index that makes large collections fast to search."""
+    from vsearch.index import open_index
+    from vsearch.present import json_line
+
+    with open_index(place, write=True, on_notice=say) as index:
+        report = index.build(Path(recipe) if recipe.endswith(".toml") else recipe)
+    if as_json:
+        emit(json_line(report).encode("utf-8"))
+    else:
+        show(rows(report))
+
+
+@click.command()
+@json_option
+@index_place
+def compact(place: Path, as_json: bool) -> None:
+    """Give back the room of forgotten pictures."""
+    from vsearch.index import open_index
+    from vsearch.present import json_line
+
+    with open_index(place, write=True, on_notice=say) as index:
+        gone = index.compact()
+    emit(json_line({"vectors": gone}).encode("utf-8") if as_json else f"{gone:,} forgotten vectors removed\n")
+
+
+@click.command()
+@click.argument("destination", metavar="DESTINATION")
+@index_place
+def backup(place: Path, destination: str) -> None:
+    """Copy an index to a new place, also while it is written."""
+    from vsearch.index import open_index
+    from vsearch.present import printable
+
+    with open_index(place, on_notice=say) as index:
+        index.backup(destination)
+    emit(f"{printable(str(place))} copied to {printable(destination)}\n")

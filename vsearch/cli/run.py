@@ -1,0 +1,50 @@
+"""The entry: errors become one message and an exit code."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Sequence
+from enum import IntEnum
+
+import click
+
+from vsearch.cli.say import say
+from vsearch.errors import VsearchError
+
+
+class Exit(IntEnum):
+    """What the command tells a script."""
+
+    DONE = 0
+    NOTHING_FOUND = 1
+    ERROR = 2
+    SOME_FAILED = 3
+    INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code; arguments are those of the process unless given."""
+    from vsearch.cli.app import app
+
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A name that the terminal's encoding lacks is shown escaped; it must not end the program.
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        outcome = app.main(arguments, prog_name="vsearch", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return Exit.ERROR
+    except (click.Abort, KeyboardInterrupt):
+        say("interrupted")
+        return Exit.INTERRUPTED
+    except VsearchError as error:
+        say(str(error))
+        return Exit.ERROR
+    except OSError as error:
+        # The rooms translate what they can name; this is what is left, such as a current folder that is gone.
+        place = f": {error.filename}" if error.filename else ""
+        say(f"{error.strerror or error}{place}")
+        return Exit.ERROR
+    return outcome if isinstance(outcome, int) else Exit.DONE

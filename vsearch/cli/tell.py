@@ -1,0 +1,80 @@
+"""``vsearch info`` and ``vsearch errors``: what an index knows."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vsearch.cli.output import json_option
+from vsearch.cli.say import emit, say, show
+from vsearch.cli.where import index_place
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rich.table import Table
+
+    from vsearch.types import Failure
+
+
+@click.command()
+@json_option
+@index_place
+def info(place: Path, as_json: bool) -> None:
+    """Tell what an index holds: pictures, encoder, size."""
+    from vsearch.index import open_index
+    from vsearch.present import json_line
+
+    with open_index(place, on_notice=say) as index:
+        told = index.info()
+    if as_json:
+        emit(json_line(told).encode("utf-8"))
+    else:
+        show(rows(told))
+
+
+@click.command()
+@json_option
+@index_place
+def errors(place: Path, as_json: bool) -> None:
+    """List the files that could not be read, with the reason (--json: one object a line)."""
+    from vsearch.index import open_index
+
+    with open_index(place, on_notice=say) as index:
+        failures = index.errors()
+    if as_json:
+        emit("".join(map(_failure_line, failures)).encode("utf-8"))
+    elif failures:
+        show(_failure_table(failures))
+    else:
+        say(f"no file has failed in {place}")
+
+
+def _failure_line(failure: Failure) -> str:
+    from vsearch.present import json_line, path_fields
+
+    return json_line({**path_fields(failure.path), "stage": failure.stage, "reason": failure.reason})
+
+
+def _failure_table(failures: list[Failure]) -> Table:
+    from vsearch.present import printable
+    from vsearch.present.table import grid, relative
+
+    here = os.getcwdb()
+    told = [(printable(relative(f.path, here)), f.stage, printable(f.reason)) for f in failures]
+    return grid(("file", "stage", "reason"), told)
+
+
+def rows(told: Mapping[str, Any]) -> Table:
+    """Names and values as a table of two columns."""
+    from vsearch.present import printable
+    from vsearch.present.table import grid
+
+    return grid((), [(name.replace("_", " "), printable(_readable(value))) for name, value in told.items()])
+
+
+def _readable(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -1,0 +1,55 @@
+"""Hits for people who read a terminal."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+
+from vsearch.present.names import printable
+from vsearch.types import Hit
+
+
+def table(hits: Sequence[Hit], base: bytes = b"") -> Table:
+    """Rank, score, path and caption.  Paths below ``base`` (a folder) are shown relative to it.
+
+    Paths are hyperlinks where the terminal knows them.  The caption column is there when any hit has one.
+    """
+    made = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    made.add_column("#", justify="right", style="dim")
+    made.add_column("score", justify="right", style="cyan")
+    made.add_column("picture", overflow="fold")
+    with_captions = any(hit.caption for hit in hits)
+    if with_captions:
+        made.add_column("caption", overflow="fold", style="italic")
+    for hit in hits:
+        name = Text(printable(relative(hit.raw_path, base)), style=Style(link=hit.uri))
+        caption = [Text(one_line(hit.caption))] if with_captions else []
+        made.add_row(str(hit.rank), f"{hit.score:.3f}", name, *caption)
+    return made
+
+
+def grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A plain table of texts; without a header the first column holds names."""
+    made = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, show_header=bool(header))
+    for title in header or [""] * len(rows[0]) if rows else header:
+        made.add_column(title, overflow="fold", style="" if header or made.columns else "dim")
+    for row in rows:
+        made.add_row(*map(Text, row))
+    return made
+
+
+def relative(path: bytes, base: bytes) -> bytes:
+    """The path as seen from ``base`` where it lies below it, else as it is."""
+    inside = base.rstrip(b"/") + b"/"
+    return os.path.relpath(path, base) if base and path.startswith(inside) else path
+
+
+def one_line(caption: str | None, length: int = 200) -> str:
+    """A caption as one line of at most ``length`` characters, safe for a terminal."""
+    text = " ".join((caption or "").split())
+    return printable(text if len(text) <= length else text[: length - 1] + "…")
