@@ -306,7 +306,7 @@ def test_the_source_for_a_path_is_chosen_by_what_is_there(tmp_path):
     assert [os.path.basename(i.path) for i in source_for(tmp_path / "album.csv")] == [b"a.jpg"]
     assert [i.caption for i in source_for(tmp_path / "t.TSV")] == ["B"]
     assert [os.path.basename(i.path) for i in source_for(tmp_path / "b.jpg")] == [b"b.jpg"]
-    with pytest.raises(SourceError, match="there is no file"):
+    with pytest.raises(SourceError, match="there is no folder or file"):
         source_for(tmp_path / "none")
 
 

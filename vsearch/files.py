@@ -87,6 +87,17 @@ def unlink(path: Path) -> None:
             os.unlink(path)
 
 
+def discard(path: Path) -> None:
+    """Remove what a failed operation leaves behind; if that fails too, the next writer will."""
+    with suppress(OSError):
+        unlink(path)
+
+
+def create(path: Path) -> int:
+    """Open a new file for reading and writing; it must not exist."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+
 def truncate(fd: int, length: int) -> None:
     """Cut a file to ``length`` bytes."""
     os.ftruncate(fd, length)
@@ -121,7 +132,7 @@ def publish(path: Path, fill: Callable[[Sink], None]) -> Published:
     ``path`` must never have been used before: a name that repeats lets an older record point at newer bytes.
     """
     temporary = path.with_name(TEMPORARY + uuid.uuid4().hex)
-    fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    fd = create(temporary)
     try:
         try:
             sink = Sink(fd)
@@ -131,8 +142,7 @@ def publish(path: Path, fill: Callable[[Sink], None]) -> Published:
             os.close(fd)
         rename(temporary, path)
     except BaseException:
-        with suppress(OSError):
-            unlink(temporary)
+        discard(temporary)
         raise
     return sink.published()
 
@@ -222,10 +232,11 @@ def storage_errors(place: Path) -> Iterator[None]:
 
 def translated(error: OSError, place: Path) -> IndexNotWritable:
     """The error of ours for a failed write at ``place``."""
-    if error.errno in _FULL or is_full(place):
+    said = str(error)
+    if error.errno in _FULL or any(os.strerror(code) in said for code in _FULL) or is_full(place):
         return DiskFull(
             f"{place}: the disk is full ({error.strerror or error}); everything committed before is intact. "
-            f"Free some space and run the same command again"
+            f"Free some space, then run the same command again"
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return IndexNotWritable(
@@ -234,7 +245,7 @@ def translated(error: OSError, place: Path) -> IndexNotWritable:
         )
     return IndexNotWritable(
         f"{place}: writing failed ({error.strerror or error}); everything committed before is intact. "
-        f"Check the disk, then run the same command again"
+        f"Check the disk, its free space and your quota, then run the same command again"
     )
 
 

@@ -15,8 +15,8 @@ WORK, CHECK = "tests.durability.jobs:work_on_bad_disk", "tests.durability.jobs:c
 SOURCE = Path(__file__).with_name("shim.c")
 KINDS = {"EIO once": 1, "ENOSPC from then on": 2, "short write": 3}
 OPERATIONS = 12
-DEFECTS = ("unchecked short write", "repeated generation name", "plain create")
-"""What this harness must catch."""
+DEFECTS = {"unchecked short write": "add", "repeated generation name": "build", "plain create": "create"}
+"""What this harness must catch, and the kind of operation in which it shows."""
 
 
 @dataclass
@@ -78,18 +78,20 @@ class Saboteur:
         self._seed = seed
         self._mutant = mutant
         self.figures = Faults()
-        self._calls = self._count()
+        undisturbed = self._work(Fault(0, "EIO once", go_on=True))
+        shutil.rmtree(self._folder / "disk")
+        self._calls: str = undisturbed["calls"]
+        self._operations: list[str] = undisturbed["operations"]
         self.figures.calls = len(self._calls)
 
-    def _count(self) -> str:
-        told = self._work(Fault(0, "EIO once", True))
-        shutil.rmtree(self._folder / "disk")
-        calls: str = told["calls"]
-        return calls
+    def faults(self, every: int = 1, during: str | None = None) -> Iterator[Fault]:
+        """Each call (or every so many-th) with each kind of fault, stopping and going on.
 
-    def faults(self, every: int = 1) -> Iterator[Fault]:
-        """Each call (or every so many-th) with each kind of fault, stopping and going on."""
+        during: only calls that belong to operations of this kind.
+        """
         for at in range(1, len(self._calls) + 1, every):
+            if during not in (None, self._operations[at - 1]):
+                continue
             for kind in KINDS:
                 if kind != "short write" or self._calls[at - 1] == "w":
                     yield Fault(at, kind, go_on=False)
@@ -100,7 +102,8 @@ class Saboteur:
         for fault in faults:
             wrong = self._one(fault)
             if wrong:
-                self.figures.failures.append(f"{fault} ({CALLS[self._calls[fault.at - 1]]}): {wrong}")
+                call, operation = CALLS[self._calls[fault.at - 1]], self._operations[fault.at - 1]
+                self.figures.failures.append(f"{fault} ({call} in {operation}): {wrong}")
                 if self._mutant:
                     break
         return self.figures

@@ -166,17 +166,21 @@ def work_on_bad_disk(
 
     Without ``go_on`` the process stops at the first error.  With it, the store is closed and opened again (a full
     disk is first tried as it is, then freed), and the operation is repeated if it has left nothing.
-    Returns the calls that were made, how many failed, and each error as (kind of call, name, message).
+    Returns the calls that were made and the kind of operation each belongs to, how many failed, the errors as
+    (name, message), and the last operation that was acknowledged.
     """
     mutants.apply(mutant)
     shim = Shim()
     worker = _Worker(Path(root), Log(log), shim)
     shim.arm(under, at, kind)
-    for op, state in islice(history(seed), last + 1):
-        worker.carry_out(op, state, go_on)
+    operations: list[str] = []
+    for op, _ in islice(history(seed), last + 1):
+        worker.carry_out(op, go_on)
+        operations += [op.kind] * (len(shim.names) - len(operations))
         if worker.errors and not go_on:
             break
-    told = {"calls": shim.names, "struck": shim.struck, "errors": worker.errors, "acked": worker.acked}
+    calls = {"calls": shim.names[: len(operations)], "operations": operations}
+    told = {**calls, "struck": shim.struck, "errors": worker.errors, "acked": worker.acked}
     if go_on:
         worker.close()
     shim.disarm()
@@ -192,7 +196,7 @@ class _Worker:
         self.errors: list[tuple[str, str]] = []
         self.acked = -1
 
-    def carry_out(self, op: Op, state: State, go_on: bool) -> None:
+    def carry_out(self, op: Op, go_on: bool) -> None:
         self._log.begin(op)
         try:
             self._do(op)

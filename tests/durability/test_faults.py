@@ -82,7 +82,7 @@ def test_a_fault_at_every_fifth_call_is_an_error_and_never_damage(workshop: Path
     assert all(told.reported and told.absorbed for told in figures)
 
 
-@pytest.mark.parametrize("defect", DEFECTS)
-def test_each_planted_defect_shows(workshop: Path, saboteurs: list[Zygote], defect: str) -> None:
+@pytest.mark.parametrize(("defect", "during"), DEFECTS.items())
+def test_each_planted_defect_shows(workshop: Path, saboteurs: list[Zygote], defect: str, during: str) -> None:
     saboteur = Saboteur(saboteurs[0], workshop, seed=1, mutant=defect)
-    assert saboteur.run(saboteur.faults()).failures
+    assert saboteur.run(saboteur.faults(during=during)).failures

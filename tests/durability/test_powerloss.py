@@ -18,6 +18,6 @@ def test_what_was_acknowledged_survives_a_power_cut(workshop: Path, zygotes: lis
     assert set(figures.by_kind) == {kind.name for kind in KINDS}
 
 
-@pytest.mark.parametrize("defect", DEFECTS)
-def test_each_planted_defect_shows(workshop: Path, zygotes: list[Zygote], defect: str) -> None:
-    assert run(zygotes[:2], workshop, seed=2, last=11, most=2000, mutant=defect).failures
+@pytest.mark.parametrize(("defect", "last"), DEFECTS.items())
+def test_each_planted_defect_shows(workshop: Path, zygotes: list[Zygote], defect: str, last: int) -> None:
+    assert run(zygotes[:2], workshop, seed=2, last=last, most=3000, mutant=defect).failures

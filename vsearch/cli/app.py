@@ -19,17 +19,21 @@ class _InOrder(click.Group):
         return list(self.commands)
 
 
-@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+HELP = """Search your pictures with a sentence or another picture.
+
+\b
+  vsearch index ./photos
+  vsearch query "red apple on a wooden table"
+
+Exit codes: 0 done, 1 nothing found, 2 usage or error, 3 done but some files failed.
+"""
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+@click.group(cls=_InOrder, help=HELP, context_settings=SETTINGS)
 @click.version_option(vsearch.__version__, prog_name="vsearch")
 def app() -> None:
-    """Search your pictures with a sentence or another picture.
-
-    \b
-      vsearch index ./photos
-      vsearch query "red apple on a wooden table"
-
-    Exit codes: 0 done, 1 nothing found, 2 usage or error, 3 done but some files failed.
-    """
+    """Hold the commands."""
 
 
 for command in (index, query, info, errors, check, repair, build, compact, backup, models, doctor):

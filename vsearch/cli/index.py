@@ -149,8 +149,12 @@ def _summary(report: AddReport, place: Path) -> str:
 def _verdict(report: AddReport, place: Path) -> int:
     look = f"see why with: vsearch errors {place}"
     if report.failed:
-        say(f"{report.failed:,} files failed; {look}")
+        say(f"{_files(report.failed)} failed; {look}")
         return Exit.SOME_FAILED
     if report.known_failures:
-        say(f"{report.known_failures:,} files failed before and were not read again (--retry-failed); {look}")
+        say(f"{_files(report.known_failures)} failed before, not read again without --retry-failed; {look}")
     return Exit.DONE
+
+
+def _files(count: int) -> str:
+    return f"{count:,} file{'s' if count != 1 else ''}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -46,6 +47,7 @@ class Output:
 def output_options(command: Command) -> Command:
     """Give a command the output options; it gets them as one ``output``."""
 
+    @wraps(command)
     def with_output(html: str | None, **options: Any) -> Any:
         chosen = [name for name in FORMATS if options.pop(f"as_{name}")]
         if len(chosen) > 1:
@@ -53,9 +55,6 @@ def output_options(command: Command) -> Command:
             raise click.UsageError(f"{names} exclude each other.")
         return command(output=Output(chosen[0] if chosen else "table", html), **options)
 
-    with_output.__doc__ = command.__doc__
-    with_output.__name__ = command.__name__
-    with_output.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
     wrapped: Command = click.option(
         "--html", metavar="FILE", help="Also write a page with the pictures inside, which links to the files."
     )(with_output)

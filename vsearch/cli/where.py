@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +30,12 @@ def index_place(command: Command) -> Command:
     """Let a command take its index as an argument or, as everywhere, with --index."""
     argument = click.argument("index_argument", metavar="[INDEX]", required=False)
 
+    @wraps(command)
     def named(index_argument: str | None, index_path: str | None, **options: Any) -> Any:
         if index_argument and index_path:
             raise click.UsageError("The index is named twice, as an argument and with --index.")
         return command(find_index(index_argument or index_path), **options)
 
-    named.__doc__ = command.__doc__
-    named.__name__ = command.__name__
-    # Options that were declared below this decorator stay declared.
-    named.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
     return argument(index_option(named))
 
 

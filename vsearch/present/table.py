@@ -34,10 +34,10 @@ def table(hits: Sequence[Hit], base: bytes = b"") -> Table:
 
 
 def grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """A plain table of texts; without a header the first column holds names."""
+    """Lay out rows of texts, all of one length, with a header unless it is empty."""
     made = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, show_header=bool(header))
-    for title in header or [""] * len(rows[0]) if rows else header:
-        made.add_column(title, overflow="fold", style="" if header or made.columns else "dim")
+    for title in header:
+        made.add_column(title, overflow="fold")
     for row in rows:
         made.add_row(*map(Text, row))
     return made

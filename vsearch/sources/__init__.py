@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from vsearch.errors import SourceError
 from vsearch.sources.chain import Chain, chain
 from vsearch.sources.files import Files, files, listing
 from vsearch.sources.folder import Folder, folder
@@ -44,4 +45,7 @@ def source_for(
         return folder(path, follow_links=follow_links, hidden=hidden)
     if os.fsencode(path).lower().endswith((b".csv", b".tsv")):
         return table(path, path_column=path_column, caption_column=caption_column)
-    return files([path], must_exist=True)
+    if not os.path.lexists(path):
+        shown = os.fsdecode(path)
+        raise SourceError(f"there is no folder or file {shown!r}. Check the name, and that the disk is there.")
+    return files([path])

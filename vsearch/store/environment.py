@@ -19,12 +19,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import lmdb
 
 from vsearch import files
-from vsearch.errors import IndexClosed, IndexCorrupt, IndexNotWritable
+from vsearch.errors import IndexClosed, IndexCorrupt, IndexNotFound, IndexNotWritable
 
 MAP_SIZE = 64 << 30
 SMALL_MAP = 4 << 30
@@ -165,7 +165,7 @@ def _lockable(meta: Path) -> bool:
 def _consistent_copy(data: Path, to: Path) -> None:
     for _ in range(3):
         with contextlib.suppress(IndexCorrupt):
-            to.unlink(missing_ok=True)
+            files.unlink(to)
             files.copy(data, to)
             verify_structure(to)
             return
@@ -195,7 +195,7 @@ def _lmdb_open(meta: Path) -> lmdb.Environment:
                 f"{meta / 'data.mdb'}: not a metadata file that this vsearch can read ({e}); restore a backup"
             ) from e
         except lmdb.Error as error:
-            raise IndexNotWritable(f"{meta}: the metadata cannot be opened ({error})") from error
+            raise OSError(0, str(error)) from error
     raise IndexNotWritable(
         f"{meta}: not enough address space for the metadata; raise the limit with: ulimit -v unlimited"
     )
@@ -227,7 +227,7 @@ def check_length(data: Path) -> None:
     Reads the two meta pages (each 4,096 bytes here or whatever page size the first one names): magic, version,
     map size, two 48-byte tree roots of which the first begins with the page size, last page, transaction.
     """
-    with open(data, "rb") as file:
+    with readable(data) as file:
         length = os.fstat(file.fileno()).st_size
         last = _last_page(file.read(4096), 0)
         psize = last[2] if last else 4096
@@ -244,6 +244,19 @@ def check_length(data: Path) -> None:
             f"{data}: cut off at {length:,} of {(newest[1] + 1) * newest[2]:,} bytes; restore a backup, or make "
             f"the index again with: vsearch index FOLDER --index NEW.vsearch"
         )
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[BinaryIO]:
+    """Open a file of an index for reading.  Raises IndexNotFound when that is not allowed."""
+    try:
+        file = open(path, "rb")
+    except PermissionError as error:
+        raise IndexNotFound(
+            f"{path}: cannot be read ({error.strerror}); ask the owner of the index for the right to read it"
+        ) from error
+    with file:
+        yield file
 
 
 def _last_page(page: bytes, base: int) -> tuple[int, int, int] | None:

@@ -161,7 +161,7 @@ def _backup(store: Store, destination: Path) -> None:
     scratch = destination.with_name(f".{destination.name}.new-{secrets.token_hex(8)}")
     with ExitStack() as on_error:
         files.make_dir(scratch)
-        on_error.callback(files.unlink, scratch)
+        on_error.callback(files.discard, scratch)
         to = Layout(scratch)
         files.publish(to.lock, lambda sink: sink.put(files.CLEAN))
         files.make_dir(to.meta)

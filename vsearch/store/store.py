@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -64,7 +63,7 @@ class Store:
             scratch = root.with_name(f".{root.name}.new-{uuid.uuid4().hex}")
             with ExitStack() as on_error:
                 files.make_dir(scratch)
-                on_error.callback(shutil.rmtree, scratch, ignore_errors=True)
+                on_error.callback(files.discard, scratch)
                 lock = files.WriterLock(scratch / "LOCK")
                 on_error.callback(lock.release, clean=False)
                 _fill(Layout(scratch), identity, info)
@@ -84,7 +83,8 @@ class Store:
                 with files.storage_errors(root):
                     lock = files.WriterLock(root / "LOCK")
                 on_error.callback(lock.release, clean=False)
-            env = open_environment(root / "meta", verify=lock is not None and not lock.was_clean)
+            with files.storage_errors(root):
+                env = open_environment(root / "meta", verify=lock is not None and not lock.was_clean)
             on_error.callback(env.release)
             if lock is not None and env.copy is not None:
                 raise IndexNotWritable(f"{root}: cannot be written; searching works, changing does not")
@@ -323,7 +323,7 @@ class Store:
 
     def copy_metadata(self, path: Path) -> None:
         """Copy the metadata as of one transaction to a new file, durable, while others write."""
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fd = files.create(path)
         try:
             with _lmdb_write_errors(path):
                 self._env.env.copyfd(fd)
@@ -429,8 +429,10 @@ def _fill(layout: Layout, identity: str, info: EncoderInfo) -> None:
             txn.put(_HEAD, encode(Head(identity, space=space.name)), db=table)
             txn.put(b"space/" + space.name.encode(), encode(space), db=table)
 
-    with _lmdb_write_errors(layout.root):
+    try:
         create_environment(layout.meta, first_state)
+    except lmdb.Error as error:
+        raise OSError(0, str(error)) from error
     files.fsync_dir(layout.meta)
 
 
