@@ -14,9 +14,9 @@ FLOORS = {
     2: ("embed", "store", "ann", "exact"),
     3: ("ingest", "search", "build"),
     4: ("index",),
-    5: ("evaluate", "train"),
+    5: ("evaluate", "train", "__init__"),  # __init__: the lazy names of `import vsearch`
     6: ("server", "cli"),
-    7: ("__main__", "__init__"),  # the command's entry and the lazy names of `import vsearch`
+    7: ("__main__",),
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 

@@ -35,7 +35,10 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 @pytest.fixture(scope="session")
 def strace() -> str:
     """Path of strace; without it the power-loss tests are skipped, and the summary says so in capitals."""
-    return find_strace() or str(_missing("power-loss replay", "strace"))
+    found = find_strace()
+    if found is None:
+        _missing("power-loss replay", "strace")
+    return str(found)
 
 
 @pytest.fixture

@@ -15,8 +15,22 @@ WORK, CHECK = "tests.durability.jobs:work_on_bad_disk", "tests.durability.jobs:c
 SOURCE = Path(__file__).with_name("shim.c")
 KINDS = {"EIO once": 1, "ENOSPC from then on": 2, "short write": 3}
 OPERATIONS = 12
-DEFECTS = {"unchecked short write": "add", "repeated generation name": "build", "plain create": "create"}
-"""What this harness must catch, and the kind of operation in which it shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """Where a defect shows: in calls of which kind of operation, and from which end to look (1 first, -1 last)."""
+
+    during: str
+    step: int
+
+
+DEFECTS = {
+    "unchecked short write": Aim("add", 1),
+    "repeated generation name": Aim("build", -1),
+    "plain create": Aim("create", 1),
+}
+"""What this harness must catch."""
 
 
 @dataclass
@@ -35,6 +49,17 @@ class Faults:
     absorbed: int = 0
     by_call: dict[str, int] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+
+    @classmethod
+    def total(cls, parts: list[Faults]) -> Faults:
+        """The figures of several saboteurs of the same writer."""
+        by_call: dict[str, int] = {}
+        for part in parts:
+            for name, count in part.by_call.items():
+                by_call[name] = by_call.get(name, 0) + count
+        counts = {n: sum(getattr(p, n) for p in parts) for n in ("runs", "struck", "reported", "absorbed")}
+        failures = [line for part in parts for line in part.failures]
+        return cls(parts[0].calls, **counts, by_call=by_call, failures=failures)
 
     def told(self) -> dict[str, Any]:
         """For JSON."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.durability import mutants, subject
-from tests.durability.model import Op, Picture, State, history
+from tests.durability.model import Op, Picture, State, history, vector
 from vsearch.errors import IndexNotFound, VsearchError
 from vsearch.store import Addition, Batch, Store
 from vsearch.store.check import check as check_store
@@ -102,7 +102,7 @@ def _use(place: Path, expected: State, grow: bool) -> list[str]:
         store.commit(Batch(healed=[EXTRA]))
         if grow:
             new = [Picture(EXTRA + b"%d" % n, 10**6 + n) for n in range(3)]
-            ids = store.commit(Batch([Addition(subject.record(p), subject.vector(p.content)) for p in new]))
+            ids = store.commit(Batch([Addition(subject.record(p), vector(p.content)) for p in new]))
             expected = {**expected, **dict(zip(ids, new, strict=True))}
         if grow and len(expected) % 2:
             subject.do(store, Op(0, "compact"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import stat
 import sys
 import time
@@ -18,7 +19,7 @@ from tests.durability import subject
 from vsearch import files
 from vsearch.ann import AnnIndex
 from vsearch.index import Index
-from vsearch.store import maintain, segments
+from vsearch.store import segments
 from vsearch.store import store as store_module
 from vsearch.store.environment import Environment
 from vsearch.store.store import Store
@@ -150,7 +151,7 @@ def _() -> None:
         return 1 if counter == "next_generation" else take_number(self, counter)
 
     _replace(Store, "take_number", same)
-    _replace(maintain.secrets, "token_hex", lambda n: "0" * 2 * n)
+    _replace(secrets, "token_hex", lambda n: "0" * 2 * n)
     _replace(files, "make_dir", make_or_keep)
 
 

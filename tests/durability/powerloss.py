@@ -50,6 +50,15 @@ class PowerLoss:
     by_kind: dict[str, int] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
 
+    def add(self, other: PowerLoss) -> None:
+        """Count another recording in."""
+        self.seeds += other.seeds
+        self.points += other.points
+        self.states += other.states
+        for kind, count in other.by_kind.items():
+            self.by_kind[kind] = self.by_kind.get(kind, 0) + count
+        self.failures += other.failures
+
     def told(self) -> dict[str, Any]:
         """For JSON."""
         kept = {k: v for k, v in vars(self).items() if k != "failures"}

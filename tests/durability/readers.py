@@ -87,13 +87,14 @@ def write(root: str, log: str, seed: int, first: int, last: int, stop: str) -> i
             if os.path.exists(stop):
                 break
             told.begin(op)
-            _do(index, op)
+            do(index, op)
             told.ack(op)
             done += 1
     return done
 
 
-def _do(index: Index, op: Op) -> None:
+def do(index: Index, op: Op) -> None:
+    """Carry out an operation."""
     if op.kind == "build":
         index.build()
     elif op.kind == "compact":
@@ -192,7 +193,7 @@ class Reader:
         after = self._seen()
         self._state(after)
         between = [n for n in self._states if before <= n <= after]
-        if not any(_right(self._states[n], contents, xq, scores, ids) for n in between):
+        if not any(right(self._states[n], contents, xq, scores, ids) for n in between):
             self.failures.append(f"a search between versions {before} and {after} is right for none: {ids.tolist()}")
         self.searches += 1
 
@@ -214,7 +215,7 @@ class Reader:
         self.backups += 1
 
 
-def _right(
+def right(
     state: State, contents: list[int], xq: NDArray[np.float32], scores: NDArray[np.float32], ids: NDArray[np.int64]
 ) -> bool:
     """Whether answers fit a state: only live pictures, with their scores, and each live question finds itself."""

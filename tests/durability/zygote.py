@@ -56,8 +56,7 @@ class Zygote:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._running:
-            os.kill(self._running, signal.SIGKILL)
+        self._end()
         self._pipe("stdin").close()
         self._process.wait()
         self._pipe("stdout").close()
@@ -71,16 +70,14 @@ class Zygote:
 
         A job that somebody has left running, because a test failed over it, is ended first.
         """
-        if self._running:
-            os.kill(self._running, signal.SIGKILL)
-            self.finish()
-        self._pipe("stdin").write(json.dumps({"job": job, "args": args}) + "\n")
-        self._pipe("stdin").flush()
+        self._end()
+        self._ask({"job": job, "args": args})
         self._running = int(self._answer())
         return self._running
 
     def finish(self) -> Ended:
         """Wait for the end of the job."""
+        self._ask("finish")
         ended = Ended(**self._answer())
         self._running = 0
         return ended
@@ -89,6 +86,15 @@ class Zygote:
         """Start and finish."""
         self.start(job, **args)
         return self.finish()
+
+    def _end(self) -> None:
+        if self._running:
+            os.kill(self._running, signal.SIGKILL)
+            self.finish()
+
+    def _ask(self, what: Any) -> None:
+        self._pipe("stdin").write(json.dumps(what) + "\n")
+        self._pipe("stdin").flush()
 
     def _answer(self) -> Any:
         line = self._pipe("stdout").readline()
@@ -104,7 +110,7 @@ def serve() -> None:
     answers = os.dup(1)
     os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for line in sys.stdin:
+    while line := sys.stdin.readline():
         told = json.loads(line)
         out, into = os.pipe()
         pid = os.fork()
@@ -114,6 +120,8 @@ def serve() -> None:
             _child(into, told["job"], told["args"])
         os.close(into)
         _say(answers, pid)
+        # Until the parent asks for it, a dead child stays a zombie, so that its number cannot become another's.
+        sys.stdin.readline()
         with open(out, "rb") as pipe:
             raw = pipe.read()
         _, status = os.waitpid(pid, 0)

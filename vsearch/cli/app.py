@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-import vsearch
 from vsearch.cli.index import index
 from vsearch.cli.keep import backup, build, check, compact, repair
 from vsearch.cli.machine import doctor, models
@@ -31,7 +30,7 @@ SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
 @click.group(cls=_InOrder, help=HELP, context_settings=SETTINGS)
-@click.version_option(vsearch.__version__, prog_name="vsearch")
+@click.version_option(package_name="vsearch-engine", prog_name="vsearch")
 def app() -> None:
     """Hold the commands."""
 

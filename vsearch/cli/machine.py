@@ -11,7 +11,6 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
-import vsearch
 from vsearch.cli.output import json_option
 from vsearch.cli.say import emit, show
 
@@ -62,7 +61,7 @@ def doctor(as_json: bool) -> None:
 def _findings() -> Iterator[tuple[str, str]]:
     from vsearch.embed import check_encoders
 
-    yield "vsearch", vsearch.__version__
+    yield "vsearch", _version(("vsearch-engine",))
     yield "python", f"{platform.python_version()}, {sys.executable}"
     yield "system", f"{platform.system()} {platform.release()}, {platform.machine()}"
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30

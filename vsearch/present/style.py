@@ -37,7 +37,8 @@ figure {
   background: var(--card); border: 1px solid var(--line); border-radius: 12px;
 }
 .well {
-  display: grid; place-items: center; aspect-ratio: 1; padding: 8px;
+  display: grid; grid-template: minmax(0, 1fr) / minmax(0, 1fr); place-items: center;
+  aspect-ratio: 1; min-height: 0; overflow: hidden; flex: none; padding: 8px;
   background: var(--well); color: var(--soft); font-size: 13px; text-align: center;
 }
 .well img {

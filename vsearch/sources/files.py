@@ -45,16 +45,9 @@ def _look(path: bytes) -> Item | Failure:
     return item_or_failure(path, status, read_caption(os.path.join(parent, caption_name(name))))
 
 
-def files(paths: Iterable[AnyPath], *, must_exist: bool = False) -> Files:
-    """Files of any name and suffix.
-
-    A file that is not there is a failure of stage ``scan``; with ``must_exist`` SourceError is raised.
-    """
+def files(paths: Iterable[AnyPath]) -> Files:
+    """Files of any name and suffix; one that is not there is a failure of stage ``scan``."""
     named = [absolute(path) for path in paths]
-    if must_exist:
-        for path in named:
-            if not os.path.lexists(path):
-                raise SourceError(f"there is no file {os.fsdecode(path)!r}. Check the name and try again.")
     return Files(lambda: named)
 
 
