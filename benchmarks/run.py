@@ -2,6 +2,7 @@
 
 benchmarks/run.py ingest --quick     a short form, kept as results/ingest-quick.json
 benchmarks/run.py ingest --json      the full form; prints one JSON object and nothing else
+benchmarks/run.py ann --size 200000 --peers hnswlib,scann     vectors, and libraries beside vsearch
 benchmarks/run.py report             writes benchmarks/README.md from results/*.json
 """
 
@@ -22,13 +23,16 @@ SUITES = sorted(path.stem for path in (HERE / "suites").glob("*.py") if not path
 Figures = dict[str, Any]
 
 
-def measure(suite: str, quick: bool) -> Figures:
-    """Run a suite and keep what it measured together with the machine it ran on."""
-    figures: Figures = importlib.import_module(f"suites.{suite}").run(quick=quick)
+def measure(suite: str, quick: bool, **options: Any) -> Figures:
+    """Run a suite and keep what it measured together with the machine it ran on, and a plot where it has one."""
+    module = importlib.import_module(f"suites.{suite}")
+    figures: Figures = module.run(quick=quick, **options)
     RESULTS.mkdir(exist_ok=True)
     kept = {"suite": suite, "quick": quick, "figures": figures, "machine": describe()}
     target = RESULTS / f"{suite}{'-quick' if quick else ''}.json"
-    target.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    target.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    if hasattr(module, "plot"):
+        module.plot(figures, target.with_suffix(".svg"))
     return figures
 
 
@@ -40,9 +44,20 @@ def shown(value: Any) -> str:
 
 
 def table(figures: Figures) -> list[str]:
-    """A Markdown table of names and values."""
-    rows = [f"| {name} | {shown(value)} |" for name, value in figures.items()]
+    """A Markdown table of names and values; what is nested is for the suite's own tables."""
+    rows = [f"| {name} | {shown(value)} |" for name, value in plain(figures).items()]
     return ["| figure | value |", "|---|---:|", *rows]
+
+
+def plain(figures: Figures) -> Figures:
+    """The figures that are one value each."""
+    return {name: value for name, value in figures.items() if not isinstance(value, dict | list)}
+
+
+def own_tables(suite: str, figures: Figures) -> list[str]:
+    """What a suite makes of its figures besides."""
+    module = importlib.import_module(f"suites.{suite}") if suite in SUITES else None
+    return module.tables(figures) if module is not None and hasattr(module, "tables") else []
 
 
 def report() -> str:
@@ -53,6 +68,9 @@ def report() -> str:
         if not {"suite", "figures", "machine"} <= kept.keys():
             continue
         lines += [f"## {path.stem}", "", _about(kept["suite"]), "", *table(kept["figures"]), ""]
+        lines += own_tables(kept["suite"], kept["figures"])
+        if path.with_suffix(".svg").is_file():
+            lines += [f"![recall and throughput](results/{path.stem}.svg)", ""]
         lines += ["Machine: " + ", ".join(f"{k} {v}" for k, v in kept["machine"].items()) + ".", ""]
     return "\n".join(lines)
 
@@ -68,12 +86,20 @@ def main() -> None:
     parser.add_argument("suite", choices=[*SUITES, "report"])
     parser.add_argument("--quick", action="store_true", help="a short form: minutes, not more")
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+    parser.add_argument("--size", type=int, metavar="N", help="ann: how many vectors")
+    parser.add_argument("--peers", metavar="A,B", help="ann: of faiss, hnswlib, usearch, scann, autofaiss")
+    parser.add_argument("--recipe", metavar="NAME", help="ann: how vsearch builds; default: opq-ivf-pq")
     args = parser.parse_args()
     if args.suite == "report":
         (HERE / "README.md").write_text(report(), encoding="utf-8")
         return
-    figures = measure(args.suite, args.quick)
-    print(json.dumps(figures) if args.json else "\n".join(f"{k:32} {shown(v)}" for k, v in figures.items()))
+    options = {"size": args.size, "peers": args.peers.split(",") if args.peers else None, "recipe": args.recipe}
+    figures = measure(args.suite, args.quick, **{name: value for name, value in options.items() if value is not None})
+    if args.json:
+        print(json.dumps(figures))
+    else:
+        print("\n".join(f"{name:32} {shown(value)}" for name, value in plain(figures).items()))
+        print("\n".join(own_tables(args.suite, figures)))
 
 
 if __name__ == "__main__":

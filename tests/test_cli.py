@@ -347,7 +347,8 @@ def test_backup_compact_and_build(here):
     assert run("query", "green", "-k", "1", "--paths", "--index", "copy", cwd=here)[1] == "HERE/photos/green.png\n"
     code, _, err = run("backup", "copy", "photos.vsearch", cwd=here)
     assert code == 2 and "name a new place" in err
-    assert "too few" in run("build", cwd=here)[2]
+    assert "too few" in run("build", "--recipe", "ivf-pq", cwd=here)[2]
+    assert run("build", "--json", cwd=here)[:2] == (0, '{"recipe": "flat"}\n')
     assert run("build", "--recipe", "flat", "--json", cwd=here)[:2] == (0, '{"recipe": "flat"}\n')
 
 
@@ -424,7 +425,9 @@ def test_help_of_every_command_is_there_and_names_its_options(tmp_path):
     code, out, err = run("--help", cwd=tmp_path)
     listed = re.findall(r"^  ([a-z]+)  ", out, re.MULTILINE)
     assert (code, err) == (0, "")
-    assert listed == "index query info errors check repair build compact backup models doctor".split()
+    assert (
+        listed == "index import query explain info errors check repair build compact backup eval models doctor".split()
+    )
     for command in ("index", "query", "errors"):
         told = run(command, "--help", cwd=tmp_path)[1]
         assert f"Usage: vsearch {command}" in told and "--json" in told

@@ -107,7 +107,12 @@ class TooFewVectors(VsearchError):
 
 
 class MemoryBudgetTooSmall(VsearchError):
-    """The work needs more memory than was given."""
+    """The work needs more memory than was given: ``need`` and ``given`` in bytes."""
+
+    def __init__(self, message: str, need: int = 0, given: int = 0) -> None:
+        super().__init__(message)
+        self.need = need
+        self.given = given
 
 
 class DimensionMismatch(VsearchError):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vsearch.half import widen
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -37,7 +39,7 @@ def topk(
             ids, rows = ids[shown], rows[shown]
         if len(ids):
             scores = multiply(rows)
-            best = merge(best, _cut(scores, ids, k), k)
+            best = merge(best, _better(best[0], scores, ids, k), k)
     return _pad(*best, k)
 
 
@@ -47,7 +49,7 @@ def _multiplier(xq: Matrix, device: str | None) -> Callable[[NDArray[np.float16]
     if device is None and torch is not None and torch.cuda.is_available():
         device = "cuda"
     if device is None:
-        return lambda rows: xq @ rows.astype(np.float32).T
+        return lambda rows: xq @ widen(rows).T
     if torch is None:
         import torch
     queries = torch.from_numpy(xq).to(device)
@@ -60,13 +62,41 @@ def _multiplier(xq: Matrix, device: str | None) -> Callable[[NDArray[np.float16]
     return multiply
 
 
-def _cut(scores: Matrix, ids: Ids, k: int) -> tuple[Matrix, Ids]:
-    if scores.shape[1] > k:
-        # Keep everything that ties with the k-th, so that ties go to the lower id whatever the block size.
-        kth = -np.partition(-scores, k - 1, axis=1)[:, k - 1]
-        keep = np.flatnonzero((scores >= kth[:, None]).any(axis=0))
-        scores, ids = scores[:, keep], ids[keep]
-    return scores, np.broadcast_to(ids, scores.shape)
+def rescore(xq: Matrix, candidates: Ids, k: int, vectors: Callable[[Ids], Matrix]) -> tuple[Matrix, Ids]:
+    """The k best of each query's candidates by exact score.
+
+    candidates: (nq, n) ids, -1 for none.  vectors: the stored rows (n, dim) of ids in ascending order.
+    Returns scores (nq, k) float32 and ids (nq, k) int64 as ``topk`` does.
+    """
+    scores = np.full((len(xq), k), -np.inf, np.float32)
+    found = np.full((len(xq), k), -1, np.int64)
+    # Query by query: the rows of one fit the cache, and rows in the order of ids are read forwards from a disk.
+    for row, query in enumerate(xq):
+        ids = np.sort(candidates[row])
+        ids = ids[np.searchsorted(ids, 0) :]
+        if len(ids):
+            exact = vectors(ids) @ query
+            best = np.lexsort((ids, -exact))[:k]
+            scores[row, : len(best)], found[row, : len(best)] = exact[best], ids[best]
+    return scores, found
+
+
+def _better(best: Matrix, scores: Matrix, ids: Ids, k: int) -> tuple[Matrix, Ids]:
+    """Of a block, what may be among the k best: rows of different numbers of entries, filled up with -inf and -1."""
+    if best.shape[1] >= k:
+        least = best[:, k - 1]
+    elif scores.shape[1] > k:
+        least = np.partition(scores, -k, axis=1)[:, -k]
+    else:
+        return scores, np.broadcast_to(ids, scores.shape)
+    # What ties with the k-th stays, so that ties go to the lower id whatever the block size.
+    rows, columns = np.nonzero(scores >= least[:, None])
+    counts = np.bincount(rows, minlength=len(scores))
+    at = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    shape = (len(scores), int(counts.max(initial=0)))
+    kept, named = np.full(shape, -np.inf, np.float32), np.full(shape, -1, np.int64)
+    kept[rows, at], named[rows, at] = scores[rows, columns], ids[columns]
+    return kept, named
 
 
 def merge(a: tuple[Matrix, Ids], b: tuple[Matrix, Ids], k: int) -> tuple[Matrix, Ids]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -17,8 +16,11 @@ from vsearch import ann as ann_room
 from vsearch import recipe as recipes
 from vsearch.ann import AnnIndex
 from vsearch.embed import load_encoder, resolve
+from vsearch.embed.external import is_external
 from vsearch.errors import DimensionMismatch, IndexCorrupt, QueryError
-from vsearch.ingest import Options, ingest
+from vsearch.explain import Explanation, explain
+from vsearch.ingest import Options, add_vectors, ingest
+from vsearch.query import Embedded, embed, unit
 from vsearch.recipe import Modality, Recipe
 from vsearch.search import search
 from vsearch.sources import Source
@@ -32,7 +34,6 @@ from vsearch.types import (
     EncoderInfo,
     Failure,
     Hit,
-    Part,
     Progress,
     Query,
     QueryValue,
@@ -42,6 +43,7 @@ from vsearch.types import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from vsearch.build import Upkeep
     from vsearch.decode import Limits
     from vsearch.embed import Encoder
 
@@ -91,13 +93,6 @@ def open_index(
     return index
 
 
-@dataclass(frozen=True, slots=True)
-class _Embedded:
-    vector: Matrix
-    modality: Modality
-    exclude: frozenset[int]
-
-
 class Index:
     """Pictures, their vectors and what is known of them.  Searching is safe from any number of threads."""
 
@@ -144,6 +139,11 @@ class Index:
                 self._encoder = load_encoder(pinned.name, expect=pinned)
             return self._encoder
 
+    @property
+    def store(self) -> Store:
+        """The store behind it, for what only reads: measuring, export."""
+        return self._store
+
     def use_encoder(self, encoder: Encoder) -> None:
         """Use this object for embedding.  Raises EncoderMismatch when its fingerprint is not the pinned one."""
         from vsearch.embed.load import check_same
@@ -182,6 +182,25 @@ class Index:
         pinned = self._store.encoder_info
         return ingest(self._store, lambda: self.encoder, pinned.preprocess, source, options)
 
+    def add_vectors(
+        self,
+        uris: Sequence[str | bytes | Path],
+        vectors: NDArray[np.floating],
+        meta: Mapping[str, Sequence[Any]] | None = None,
+        *,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> Ids:
+        """Add vectors that were made elsewhere, by the model that the pinned encoder names.
+
+        uris: what each is a vector of; nothing has to exist there.  One that is known already is replaced, and of
+        equal ones the last stays.  vectors: (n, dim) floats of any length but zero, also memory-mapped; scaled to
+        unit length here.  meta: ``caption``, ``width``, ``height``, each with n values, None for unknown.
+        Returns their ids, (n,) int64.  All rows are checked before the first is stored; then they are committed in
+        batches.  Raises DimensionMismatch (shape; a row that is zero or not finite), SourceError, IndexNotWritable,
+        DiskFull.
+        """
+        return add_vectors(self._store, uris, vectors, meta or {}, progress)
+
     def remove(self, ids: Sequence[int]) -> int:
         """Forget pictures (never their files); return how many there were."""
         with self._store.snapshot() as snapshot:
@@ -189,18 +208,54 @@ class Index:
         self._store.commit(Batch(dropped=known))
         return len(known)
 
-    def build(self, recipe: str | Path = "ivf-pq") -> dict[str, Any]:
-        """Build the FAISS index for what is there now, and return its report.
+    def build(
+        self,
+        recipe: str | Path = "auto",
+        *,
+        recall: float = 0.95,
+        memory: int | None = None,
+        latency: float | None = None,
+        text_queries: NDArray[np.floating] | None = None,
+    ) -> dict[str, Any]:
+        """Build the FAISS index for what is there now, tune its search, and return its report.
 
-        Searching goes on meanwhile with what there was.  Raises TooFewVectors, RecipeError, DiskFull.
+        recipe: a name, a TOML file, or ``auto``: exact search while that is quick, else the quickest kind that fits.
+        recall: share of the exact ten best that text queries are to find; pictures as queries are held to more.
+        memory: bytes that building may take.  latency: seconds that 95 % of single searches may take.
+        text_queries: (n, dim) embedded texts to tune with, 1,000 or more; by default the captions of the collection,
+        or bundled phrases, embedded by the index's own encoder.
+        Searching goes on meanwhile with what there was.  Raises TooFewVectors, RecipeError, MemoryBudgetTooSmall,
+        DimensionMismatch, EncoderError, DiskFull.
         """
-        from vsearch.build import build
+        from vsearch.build import Goal
 
-        chosen = recipes.load(recipe)
-        if chosen.kind == "flat":
-            maintain.drop_generation(self._store)
-            return {"recipe": chosen.name}
-        return build(self._store, chosen)
+        return self._upkeep().build(recipe, Goal(recall, memory, latency), text_queries)
+
+    def merge(self) -> dict[str, Any]:
+        """Add what came since the build to the lists of the FAISS index, without training; return a report.
+
+        Searching goes on meanwhile with what there was.  Raises QueryError when there is no index, IndexCorrupt,
+        DiskFull.
+        """
+        from vsearch.build import merge
+
+        return merge(self._store)
+
+    def catch_up(self) -> dict[str, Any] | None:
+        """Do what the index needs to stay quick, if anything; return the report of it.
+
+        While exact search of what the FAISS index does not hold takes under 50 ms, nothing.  Then the tail is merged,
+        or, when there is no index or the collection has drifted away from it, everything is built anew.
+        Raises what ``build`` raises.
+        """
+        return self._upkeep().catch_up()
+
+    def _upkeep(self) -> Upkeep:
+        from vsearch.build import Upkeep
+
+        knows_texts = not is_external(self.encoder_info.name)
+        encode = (lambda texts: self.encoder.encode_texts(texts)) if knows_texts else None
+        return Upkeep(self._store, encode, self._notice)
 
     def compact(self) -> int:
         """Give back the room of forgotten pictures; return how many vectors went."""
@@ -219,7 +274,7 @@ class Index:
         Pictures that are part of the query by id are left out.  Returns at most k hits, best first.
         Raises QueryError, DecodeError, EncoderError, IndexCorrupt.
         """
-        told = self._embed(query if isinstance(query, Query) else Query(query))
+        told = self._embed(query)
         with self._store.snapshot() as snapshot:
             scores, ids = self._find(snapshot, told.vector, k, modality or told.modality, told.exclude)
             return _hits(snapshot, scores[0], ids[0])
@@ -238,7 +293,23 @@ class Index:
                 raise DimensionMismatch(
                     f"queries of shape {xq.shape}; this index holds {snapshot.space.dim} dimensions"
                 )
-            return self._find(snapshot, _unit(xq), k, modality, frozenset())
+            return self._find(snapshot, unit(xq), k, modality, frozenset())
+
+    def explain(
+        self, query: str | QueryValue | Query, id: int, k: int = 10, *, modality: Modality | None = None
+    ) -> Explanation:
+        """Tell why a picture is where it is among the k results of a query, or is not.
+
+        Compares the query with everything, and looks through the lists of the FAISS index: slow, and exact.
+        Raises QueryError for an unknown id, and what ``search`` raises.
+        """
+        told = self._embed(query)
+        asked = modality or told.modality
+        with self._store.snapshot() as snapshot:
+            _, ids = self._find(snapshot, told.vector, k, asked, told.exclude)
+            ann = self._generation(snapshot)
+            settings = self._recipe.search(asked) if ann and self._recipe else None
+            return explain(snapshot, told.vector[0], id, ids[0], ann, settings)
 
     def _find(
         self, snapshot: Snapshot, xq: Matrix, k: int, modality: Modality, exclude: frozenset[int]
@@ -267,42 +338,8 @@ class Index:
                 self._ann = ann_room.load(path, named.upto, named.name)
             return self._ann
 
-    def _embed(self, query: Query) -> _Embedded:
-        if not query.parts:
-            raise QueryError("an empty query; give a text, a picture or an id")
-        texts = [p for p in query.parts if isinstance(p.value, str)]
-        if any(isinstance(p.value, str) and not p.value.strip() for p in texts):
-            raise QueryError("an empty text; say what the picture shows")
-        total = np.zeros(self._store.encoder_info.dim, np.float32)
-        if texts:
-            vectors = self.encoder.encode_texts([str(p.value) for p in texts])
-            total += np.array([p.weight for p in texts], np.float32) @ vectors
-        ids = []
-        for part in query.parts:
-            if not isinstance(part.value, str):
-                total += np.float32(part.weight) * self._embed_picture(part)
-            if isinstance(part.value, int):
-                ids.append(part.value)
-        if float(np.linalg.norm(total)) < 1e-6:
-            raise QueryError("the parts of this query cancel each other out; change their weights")
-        modality: Modality = "text" if len(texts) == len(query.parts) else "image"
-        return _Embedded(_unit(total[None]), modality, frozenset(ids))
-
-    def _embed_picture(self, part: Part) -> Matrix:
-        value = part.value
-        if isinstance(value, int):
-            with self._store.snapshot() as snapshot:
-                if snapshot.record(value) is None:
-                    raise QueryError(f"no picture has the id {value}; ids are shown by: vsearch query --json")
-                stored: Matrix = snapshot.vectors(np.array([value], np.int64))[0]
-                return stored
-        assert not isinstance(value, str)
-        from vsearch.decode import decode_one, fit
-
-        spec = self._store.encoder_info.preprocess
-        pixels = decode_one(os.fsencode(value), spec).pixels if isinstance(value, Path) else fit(value, spec)
-        vector: Matrix = self.encoder.encode_images(pixels[None])[0]
-        return vector
+    def _embed(self, query: str | QueryValue | Query) -> Embedded:
+        return embed(query if isinstance(query, Query) else Query(query), self._store, lambda: self.encoder)
 
     # Knowing
 
@@ -330,6 +367,7 @@ class Index:
             "bytes": maintain.size_on_disk(self.path),
             "index": "exact" if generation is None else recipes.from_plan(generation.recipe).name,
             "indexed": 0 if generation is None else generation.count,
+            **({} if generation is None else recipes.measured(generation.recipe)),
             "tail": head.next_id - (0 if generation is None else generation.upto),
             "format": 1,
             "uuid": head.identity,
@@ -351,9 +389,7 @@ class Index:
             raise IndexCorrupt(f"{found.problems[0]}. The metadata cannot be rebuilt: restore a backup, or index again")
         actions = self._reembed(found) if found.lost or found.problems else []
         if found.bad_generation:
-            maintain.drop_generation(self._store)
-            built = self.build()
-            actions.append(f"built the FAISS index again over {built['count']:,} vectors")
+            actions.append(self._upkeep().rebuild())
         return RepairReport(tuple(actions))
 
     def _reembed(self, found: Findings) -> list[str]:
@@ -370,14 +406,6 @@ class Index:
             f"embedded {report.added:,} damaged vectors again from their pictures",
             *([f"dropped {left:,} pictures whose vectors are damaged and whose files are gone"] if left else []),
         ]
-
-
-def _unit(xq: Matrix) -> Matrix:
-    norms: Matrix = np.linalg.norm(xq, axis=1, keepdims=True)
-    if not np.isfinite(norms).all() or (norms < 1e-12).any():
-        raise QueryError("a query vector is zero, infinite or not a number")
-    out: Matrix = xq / norms
-    return out
 
 
 def _hits(snapshot: Snapshot, scores: NDArray[np.float32], ids: Ids) -> list[Hit]:

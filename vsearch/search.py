@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vsearch.ann import AnnIndex
-from vsearch.exact import merge, topk
+from vsearch.exact import merge, rescore, topk
 from vsearch.recipe import Modality, Recipe
 from vsearch.store import Snapshot
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     Ids = NDArray[np.int64]
     Matrix = NDArray[np.float32]
+
+# From this share of a collection on, scoring candidates again costs more than scoring everything.
+MOST_CANDIDATES = 0.25
 
 
 def search(
@@ -33,12 +36,7 @@ def search(
     exactly, so age costs only time.  exclude: ids to leave out (query pictures).
     Returns scores (nq, k) float32, cosine in [-1, 1], highest first; ids (nq, k) int64, -1 where fewer exist.
     """
-    live = snapshot.live
-    if exclude:
-        live = live.copy()
-        for id in exclude:
-            if 0 <= id < len(live) * 8:
-                live[id >> 3] &= ~np.uint8(1 << (id & 7))
+    live = _without(snapshot.live, exclude)
 
     def shown(ids: Ids) -> NDArray[np.bool_]:
         told: NDArray[np.bool_] = (live[ids >> 3] >> (ids & 7).astype(np.uint8)) & 1 == 1
@@ -47,28 +45,24 @@ def search(
     if ann is None or recipe is None:
         return topk(xq, snapshot.blocks(), k, shown)
     settings = recipe.search(modality)
-    candidates = ann.search(xq, k * settings.rescore, settings, live)
-    found = merge(
-        _rescored(snapshot, xq, candidates),
-        topk(xq, snapshot.blocks(ann.upto), k, shown),
-        k,
-    )
-    possible = min(k, int(np.bitwise_count(live).sum()))
-    if (found[1][:, :possible] < 0).any():
+    wanted = k * settings.rescore
+    if wanted > max(MOST_CANDIDATES * len(ann), 10 * settings.rescore):
+        return topk(xq, snapshot.blocks(), k, shown)
+    candidates = ann.search(xq, min(wanted, len(ann)), settings, live)
+    found = rescore(xq, candidates, k, snapshot.vectors)
+    if snapshot.head.next_id > ann.upto:
+        found = merge(found, topk(xq, snapshot.blocks(ann.upto), k, shown), k)
+    if (found[1] < 0).any() and (found[1][:, : min(k, int(np.bitwise_count(live).sum()))] < 0).any():
         # The lists visited hold too few live pictures: few enough matches that looking at everything is the answer.
         return topk(xq, snapshot.blocks(), k, shown)
     return found
 
 
-def _rescored(snapshot: Snapshot, xq: Matrix, candidates: Ids) -> tuple[Matrix, Ids]:
-    """Exact scores of the candidates from the stored vectors; what does not exist any more is dropped."""
-    wanted = np.unique(candidates[candidates >= 0])
-    wanted = wanted[snapshot.is_live(wanted)]
-    vectors = snapshot.vectors(wanted)
-    at = np.searchsorted(wanted, candidates)
-    at = np.minimum(at, max(0, len(wanted) - 1))
-    exists = (candidates >= 0) & (wanted[at] == candidates if len(wanted) else np.zeros_like(candidates, bool))
-    scores = np.full(candidates.shape, -np.inf, np.float32)
-    for row, (query, mask) in enumerate(zip(xq, exists, strict=True)):
-        scores[row, mask] = vectors[at[row, mask]] @ query
-    return scores, np.where(exists, candidates, -1)
+def _without(live: NDArray[np.uint8], exclude: frozenset[int]) -> NDArray[np.uint8]:
+    if not exclude:
+        return live
+    live = live.copy()
+    for id in exclude:
+        if 0 <= id < len(live) * 8:
+            live[id >> 3] &= ~np.uint8(1 << (id & 7))
+    return live

@@ -12,13 +12,20 @@ from typing import TYPE_CHECKING, Any, Literal, Union
 from urllib.parse import quote_from_bytes
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL.Image import Image
 
-QueryValue = Union[str, Path, "Image"]
+QueryValue = Union[str, Path, "Image", "NDArray[np.floating]"]
 
 
 def file_uri(path: bytes) -> str:
-    """``file://`` URI of a path of any bytes (RFC 8089): ASCII, and unambiguous for names that are not UTF-8."""
+    """``file://`` URI of an absolute path of any bytes (RFC 8089): ASCII, and unambiguous for names that are not UTF-8.
+
+    Any other name is the URI under which a vector was imported, and stays one.
+    """
+    if not path.startswith(b"/"):
+        return quote_from_bytes(path, safe="/:?#[]@!$&'()*+,;=%~")
     return "file://" + quote_from_bytes(path)
 
 
@@ -141,7 +148,10 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One term of a query: a text, a picture file, a picture in memory, or the id of an indexed picture."""
+    """One term of a query: a text, a picture file, a picture in memory, or the id of an indexed picture.
+
+    Or a vector, (dim,) floats, made elsewhere by the model that the index names; scaled to unit length.
+    """
 
     value: QueryValue | int
     weight: float = 1.0

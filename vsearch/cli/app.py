@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import click
 
+from vsearch.cli.bring import bring
+from vsearch.cli.eval import evaluate
+from vsearch.cli.explain import explain
 from vsearch.cli.index import index
 from vsearch.cli.keep import backup, build, check, compact, repair
 from vsearch.cli.machine import doctor, models
@@ -35,5 +38,20 @@ def app() -> None:
     """Hold the commands."""
 
 
-for command in (index, query, info, errors, check, repair, build, compact, backup, models, doctor):
+for command in (
+    index,
+    bring,
+    query,
+    explain,
+    info,
+    errors,
+    check,
+    repair,
+    build,
+    compact,
+    backup,
+    evaluate,
+    models,
+    doctor,
+):
     app.add_command(command)

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     "--decode-seconds", metavar="S", type=click.FloatRange(0, min_open=True), help="Longest time to decode one file."
 )
 @click.option("--workers", metavar="N", type=click.IntRange(1, 1024), help="Decoding processes. Default: one per core.")
+@click.option("--no-build", is_flag=True, help="Leave the FAISS index as it is, also when searching has become slow.")
 @json_option
 def index(paths: tuple[str, ...], index_path: str | None, encoder: str | None, as_json: bool, **options: Any) -> int:
     """Make or update an index of the pictures in folders, files, or CSV and TSV tables.
@@ -72,10 +73,23 @@ def index(paths: tuple[str, ...], index_path: str | None, encoder: str | None, a
             kept = len(opened)
             say(f"interrupted; {kept:,} pictures are in {place} and stay there. Type the same again to go on.")
             return Exit.INTERRUPTED
+        if not options["no_build"]:
+            _catch_up(opened)
     for warning in report.warnings:
         say(warning)
     emit(_json(report, place) if as_json else _summary(report, place))
     return _verdict(report, place)
+
+
+def _catch_up(opened: Index) -> None:
+    """Build or extend the FAISS index when searching without has become slow; searching goes on meanwhile."""
+    try:
+        report = opened.catch_up()
+    except KeyboardInterrupt:
+        say("interrupted while building the FAISS index; pictures are searched without it. Build it: vsearch build")
+        return
+    if report is not None and "count" in report:
+        say(f"{report['recipe']} index over {report['count']:,} pictures, {report['seconds']:.0f} s")
 
 
 def _source(paths: tuple[str, ...], options: dict[str, Any]) -> Source:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 
+from vsearch.cli.amounts import DURATION, SIZE
 from vsearch.cli.output import json_option
 from vsearch.cli.run import Exit
 from vsearch.cli.say import emit, say, show
-from vsearch.cli.tell import rows
+from vsearch.cli.tell import index_summary, rows
 from vsearch.cli.where import index_place
 
 
@@ -53,20 +54,31 @@ def repair(place: Path, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--recipe", metavar="NAME|FILE", default="ivf-pq", show_default=True, help="flat searches exactly.")
+@click.option(
+    "--recipe", metavar="NAME|FILE", default="auto", show_default=True, help="A kind of index; flat searches exactly."
+)
+@click.option(
+    "--recall", metavar="R", type=float, default=0.95, show_default=True, help="Share of the best ten to find for text."
+)
+@click.option("--memory", metavar="SIZE", type=SIZE, help="Most memory that building may take, as 2G or 500M.")
+@click.option("--latency", metavar="TIME", type=DURATION, help="Longest that a search may take, as 20ms or 0.1s.")
 @json_option
 @index_place
-def build(place: Path, recipe: str, as_json: bool) -> None:
-    """Build the FAISS index that makes large collections fast to search."""
+def build(place: Path, recipe: str, recall: float, memory: int | None, latency: float | None, as_json: bool) -> None:
+    """Build the FAISS index that makes large collections fast to search.
+
+    It is tuned for text and for pictures as queries, by measuring against exact search.
+    """
     from vsearch.index import open_index
     from vsearch.present import json_line
 
     with open_index(place, write=True, on_notice=say) as index:
-        report = index.build(Path(recipe) if recipe.endswith(".toml") else recipe)
+        chosen = Path(recipe) if recipe.endswith(".toml") else recipe
+        report = index.build(chosen, recall=recall, memory=memory, latency=latency)
     if as_json:
         emit(json_line(report).encode("utf-8"))
     else:
-        show(rows(report))
+        show(rows(index_summary(report)))
 
 
 @click.command()

@@ -21,6 +21,13 @@ MOST = 100_000
     "--like", "ids", metavar="ID", type=click.IntRange(0), multiple=True, help="An indexed picture to search with."
 )
 @click.option(
+    "--vector",
+    "vectors",
+    metavar="FILE.npy",
+    multiple=True,
+    help="A vector to search with, made elsewhere by the model of the index: (dim,) floats.",
+)
+@click.option(
     "-k",
     "--count",
     "k",
@@ -35,6 +42,7 @@ def query(
     texts: tuple[str, ...],
     images: tuple[str, ...],
     ids: tuple[int, ...],
+    vectors: tuple[str, ...],
     k: int,
     index_path: str | None,
     output: Output,
@@ -43,18 +51,21 @@ def query(
 
     Several texts and pictures are averaged. Results come best first, with their cosine as score.
     """
-    if not (texts or images or ids):
+    if not (texts or images or ids or vectors):
         raise click.UsageError(
-            'Nothing to search for: give a text, as in vsearch query "red apple", --image or --like.'
+            'Nothing to search for: give a text, as in vsearch query "red apple", --image, --like or --vector.'
         )
     place = find_index(index_path)
     from vsearch.index import open_index
+    from vsearch.sources.vectors import read_vector
     from vsearch.types import Part, Query
 
+    told = Query(*texts, *map(Path, images), *map(Part, ids), *(read_vector(Path(file)) for file in vectors))
     with open_index(place, on_notice=say) as index:
-        hits = index.search(Query(*texts, *map(Path, images), *map(Part, ids)), k)
+        # A vector is taken for a text unless there is a picture: text is searched more widely.
+        hits = index.search(told, k, modality="image" if images or ids else "text")
         images_there = 0 if hits else len(index)
-    output.present(hits, _words(texts, images, ids))
+    output.present(hits, _words(texts, (*images, *vectors), ids))
     if hits:
         return Exit.DONE
     say(f"nothing found among the {images_there:,} pictures of {place}")

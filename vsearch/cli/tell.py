@@ -33,7 +33,7 @@ def info(place: Path, as_json: bool) -> None:
     if as_json:
         emit(json_line(told).encode("utf-8"))
     else:
-        show(rows(told))
+        show(rows(index_summary(told)))
 
 
 @click.command()
@@ -66,6 +66,24 @@ def _failure_table(failures: list[Failure]) -> Table:
     here = os.getcwdb()
     told = [(printable(relative(f.path, here)), f.stage, printable(f.reason)) for f in failures]
     return grid(("file", "stage", "reason"), told)
+
+
+def index_summary(told: Mapping[str, Any]) -> dict[str, Any]:
+    """What was measured of an index, in words instead of tables of numbers; the rest as it is."""
+    plain = {name: value for name, value in told.items() if not isinstance(value, (dict, list))}
+    measured = {name: told[name] for name in ("text", "image") if isinstance(told.get(name), dict)}
+    if measured:
+        found = ", ".join(f"{name} {m['recall@10']:.3f}" for name, m in measured.items())
+        plain["recall"] = f"{found} recall@10 against exact search"
+        if "text" not in measured:
+            plain["recall"] += "; text not measured, for want of text queries"
+        plain["latency"] = ", ".join(
+            f"{name} p50 {m['p50_ms']:.1f} ms, p95 {m['p95_ms']:.1f} ms" for name, m in measured.items()
+        )
+        missed = [f"{name} {m['target']:.3f}" for name, m in measured.items() if not m["reached"]]
+        if missed:
+            plain["not reached"] = ", ".join(missed)
+    return plain
 
 
 def rows(told: Mapping[str, Any]) -> Table:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vsearch.embed.external import External, is_external
 from vsearch.errors import EncoderError, EncoderMismatch
 
 if TYPE_CHECKING:
@@ -19,12 +20,13 @@ def load_encoder(name: str = "auto", *, device: str | None = None, expect: Encod
     """Make the encoder of that name; heavy weights are read by its first call.
 
     name: ``mini``, ``toy``, ``auto``, ``openclip:NAME/TAG`` or ``NAME/TAG`` as open_clip lists them,
-    ``hf-hub:ORG/REPO``, ``local-dir:PATH``, or the path of such a folder.
+    ``hf-hub:ORG/REPO``, ``local-dir:PATH``, or the path of such a folder; ``external:NAME:DIM`` for vectors that
+    were made elsewhere.
     device: ``cpu``, ``cuda`` or ``cuda:N``; None takes a GPU when there is one.
     expect: the encoder pinned in an index.  With it, the loaded one must have the same fingerprint.
     Raises EncoderError for an unknown name, EncoderUnavailable, EncoderMismatch.
     """
-    encoder = _make(resolve(name)[0], device)
+    encoder = _make(resolve(name)[0], device, expect.dim if expect else None)
     if expect is not None:
         check_same(encoder.info, expect)
     return encoder
@@ -45,7 +47,7 @@ def resolve(name: str) -> tuple[str, str]:
 
 
 def _full_name(name: str) -> str:
-    if name in ("mini", "toy") or name.startswith("hf-hub:"):
+    if name in ("mini", "toy") or name.startswith(("hf-hub:", "external:")):
         return name
     kind, colon, rest = name.partition(":")
     if colon and kind == "local-dir":
@@ -58,11 +60,11 @@ def _full_name(name: str) -> str:
         return f"openclip:{name}"
     raise EncoderError(
         f"There is no encoder named {name!r}. Give one of: auto, mini, toy, openclip:NAME/TAG, "
-        "hf-hub:ORG/REPO, local-dir:PATH; `vsearch models` lists them."
+        "hf-hub:ORG/REPO, local-dir:PATH, external:NAME:DIM; `vsearch models` lists them."
     )
 
 
-def _make(full: str, device: str | None) -> Encoder:
+def _make(full: str, device: str | None, dim: int | None) -> Encoder:
     if full == "toy":
         from vsearch.embed.toy import Toy
 
@@ -71,6 +73,8 @@ def _make(full: str, device: str | None) -> Encoder:
         from vsearch.embed.mini import Mini
 
         return Mini(device)
+    if is_external(full):
+        return External(full, dim)
     from vsearch.embed.openclip import OpenClip
 
     return OpenClip(full, device)

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from vsearch.ingest.pipeline import Ingestion, Options, ingest
+from vsearch.ingest.vectors import add_vectors
 
-__all__ = ["Ingestion", "Options", "ingest"]
+__all__ = ["Ingestion", "Options", "add_vectors", "ingest"]

@@ -1,0 +1,145 @@
+"""An index that answers: search, save, load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vsearch.ann import parts
+from vsearch.ann.cells import Cells
+from vsearch.ann.library import faiss, reason, threads
+from vsearch.ann.transform import query_map
+from vsearch.errors import IndexCorrupt
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from vsearch.recipe import SearchSettings
+
+    Ids = NDArray[np.int64]
+    Matrix = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class AnnIndex:
+    """A FAISS index over the vectors with ids below ``upto``.
+
+    The watermark travels with the object: an older index read with a newer watermark would miss pictures.
+    core: the index behind the linear map.  matrix, queries: (dim, dim) float32, what vectors and what queries are
+    multiplied with to be compared there; None for as they are.
+    """
+
+    index: Any
+    core: Any
+    matrix: Matrix | None
+    queries: Matrix | None
+    upto: int
+    name: str
+
+    @classmethod
+    def of(cls, index: Any, upto: int, name: str = "") -> AnnIndex:
+        """Wrap a trained FAISS index that holds the ids below ``upto``."""
+        matrix, core = parts.apart(index)
+        return cls(index, core, matrix, None if matrix is None else query_map(matrix), upto, name)
+
+    def __len__(self) -> int:
+        return int(self.index.ntotal)
+
+    def search(self, xq: Matrix, k: int, settings: SearchSettings, live: NDArray[np.uint8]) -> Ids:
+        """Candidates: (nq, k) ids of live vectors, best first by approximate score, -1 where there are fewer.
+
+        live: bitmap of the ids that may be returned.  Settings go with the call; the index is never changed.
+        """
+        library = faiss()
+        if self.queries is not None:
+            xq = xq @ self.queries.T
+        selector = library.IDSelectorBitmap(live)
+        if self.has_lists:
+            params = library.SearchParametersIVF(nprobe=min(settings.nprobe, self.core.nlist), sel=selector)
+        else:
+            params = library.SearchParametersHNSW(efSearch=max(settings.nprobe, k), sel=selector)
+        # One query is soon done: on a busy machine its threads would wait for each other longer than they work.
+        with threads(1 if len(xq) == 1 else None):
+            _, ids = self.core.search(np.ascontiguousarray(xq), k, params=params)
+        found: Ids = ids
+        return found
+
+    def cells(self) -> Cells | None:
+        """The cells that its lists are filled by; None for kinds without lists."""
+        return Cells(parts.centroids(self.core, self.matrix)) if self.has_lists else None
+
+    def remove_others(self, kept: NDArray[np.uint8]) -> int:
+        """Take out every id whose bit is not set in a bitmap; return how many went.  Graphs cannot: 0."""
+        library = faiss()
+        if not self.has_lists:
+            return 0
+        gone = int(self.core.remove_ids(library.IDSelectorNot(library.IDSelectorBitmap(kept))))
+        self.index.ntotal = self.core.ntotal
+        return gone
+
+    @property
+    def has_lists(self) -> bool:
+        """Whether vectors lie in inverted lists; in a graph otherwise."""
+        return isinstance(self.core, faiss().IndexIVF)
+
+    @property
+    def memory(self) -> int:
+        """Bytes of memory that codes, ids and centroids take (a graph: and its links)."""
+        counted = _Counter()
+        self.save(counted.put)
+        return counted.total
+
+    @property
+    def imbalance(self) -> float:
+        """How unevenly the lists are filled: 1 for all alike, 2 when a search compares twice as many; 1 for graphs."""
+        if not self.has_lists or not len(self):
+            return 1.0
+        return float(self.core.invlists.imbalance_factor())
+
+    def save(self, put: Callable[[bytes], None]) -> None:
+        """Write through our own checked writer: FAISS's loses the end of a file on a full disk without a word."""
+        library = faiss()
+        failed: list[BaseException] = []
+
+        def write(data: bytes) -> int:
+            # An exception cannot cross FAISS, so it is kept, and the short count makes FAISS stop.
+            try:
+                put(data)
+            except BaseException as error:
+                failed.append(error)
+                return 0
+            return len(data)
+
+        try:
+            library.write_index(self.index, library.PyCallbackIOWriter(write))
+        except RuntimeError:
+            if not failed:
+                raise
+        if failed:
+            raise failed[0]
+
+
+class _Counter:
+    total = 0
+
+    def put(self, data: bytes) -> None:
+        self.total += len(data)
+
+
+def load(path: Path, upto: int, name: str, *, change: bool = False) -> AnnIndex:
+    """Read an index whose checksum has been compared.  Raises IndexCorrupt, FileNotFoundError.
+
+    Kinds that can be are mapped into memory, unless the index is to be changed.
+    """
+    library = faiss()
+    flags = 0 if change else library.IO_FLAG_MMAP_IFC
+    try:
+        # By descriptor: FAISS takes no path that is not UTF-8, and one that is opened cannot be swapped.
+        with open(path, "rb") as file:
+            return AnnIndex.of(library.read_index(f"/dev/fd/{file.fileno()}", flags), upto, name)
+    except RuntimeError as error:
+        raise IndexCorrupt(f"{path}: FAISS cannot read it ({reason(error)}); build it again: vsearch build") from error

@@ -1,0 +1,37 @@
+"""Amounts with units on the command line: ``2G``, ``500M``, ``20ms``."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import click
+
+_AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?) *([a-zA-Z]*)")
+
+
+class Amount(click.ParamType[float]):
+    """A number above zero with one of a few units."""
+
+    def __init__(self, name: str, units: dict[str, float], example: str, whole: bool) -> None:
+        self.name = name
+        self._units = units
+        self._example = example
+        self._whole = whole
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The amount in the base unit."""
+        told = _AMOUNT.fullmatch(str(value).strip())
+        unit = self._units.get(told[2].lower()) if told else None
+        amount = float(told[1]) * unit if told and unit else 0.0
+        if amount <= 0:
+            self.fail(f"{value!r} is no {self.name}; write it as {self._example}", param, ctx)
+        return int(amount) if self._whole else amount
+
+
+_BYTES = {"": 1, "b": 1}
+for _power, _letter in enumerate("kmgt", 1):
+    _BYTES |= dict.fromkeys((_letter, f"{_letter}b", f"{_letter}ib"), 1024**_power)
+
+SIZE = Amount("size", {unit: float(size) for unit, size in _BYTES.items()}, "2G or 500M", True)
+DURATION = Amount("time", {"s": 1.0, "ms": 1e-3, "us": 1e-6, "min": 60.0}, "20ms or 0.1s", False)
