@@ -75,6 +75,21 @@ def salvage(store: Store) -> None:
     store.collect_garbage()
 
 
+def rebuild_tables(store: Store) -> int:
+    """Make the lists of paths, content hashes and live ids again from the records; return how many records went.
+
+    A record that does not match its checksum is dropped, and so is one under an id that was never given: the next
+    run of ``index`` finds their pictures as new.
+    """
+    with store.writing() as (head, _), store.snapshot() as snapshot:
+        damaged: list[int] = []
+        records = {id: record for id, record in snapshot.items(damaged) if id < head.next_id}
+        total = snapshot.head.images
+    with store.writing():
+        store.replace_records(records)
+    return max(0, total - len(records))
+
+
 def _rewrite_all(store: Store, space: Space, snapshot: Snapshot) -> int:
     kept = snapshot.kept_ids()
     whole = {s.number: s for s in space.segments}
@@ -163,7 +178,6 @@ def _backup(store: Store, destination: Path) -> None:
         files.make_dir(scratch)
         on_error.callback(files.discard, scratch)
         to = Layout(scratch)
-        files.publish(to.lock, lambda sink: sink.put(files.CLEAN))
         files.make_dir(to.meta)
         files.make_dir(to.root / "spaces")
         store.copy_metadata(to.data)

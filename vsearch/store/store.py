@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _HEAD = b"head"
+SMALL_METADATA = 16 << 20
 _TRIES = 20
 
 
@@ -65,11 +67,11 @@ class Store:
                 files.make_dir(scratch)
                 on_error.callback(files.discard, scratch)
                 lock = files.WriterLock(scratch / "LOCK")
-                on_error.callback(lock.release, clean=False)
+                on_error.callback(lock.release)
                 _fill(Layout(scratch), identity, info)
                 files.rename(scratch, root)
                 on_error.pop_all()
-        lock.release(clean=True)
+        lock.release(clean_note(root))
         return cls.open(root, write=True)
 
     @classmethod
@@ -82,9 +84,9 @@ class Store:
             if write:
                 with files.storage_errors(root):
                     lock = files.WriterLock(root / "LOCK")
-                on_error.callback(lock.release, clean=False)
+                on_error.callback(lock.release)
             with files.storage_errors(root):
-                env = open_environment(root / "meta", verify=lock is not None and not lock.was_clean)
+                env = open_environment(root / "meta", must_verify(root, lock.found if lock else None))
             on_error.callback(env.release)
             if lock is not None and env.copy is not None:
                 raise IndexNotWritable(f"{root}: cannot be written; searching works, changing does not")
@@ -104,7 +106,7 @@ class Store:
         self._state = None
         self._env.release()
         if self._lock is not None:
-            self._lock.release(clean=not self._broken)
+            self._lock.release(b"" if self._broken else clean_note(self.layout.root))
 
     @property
     def writable(self) -> bool:
@@ -193,7 +195,7 @@ class Store:
     def _map(self, space: Space, segment: Segment, known: SegmentReader | None) -> SegmentReader:
         reader = SegmentReader(self.layout.vectors(space.name), segment, space.dim, self.segment_header(space))
         if known is not None:
-            reader.verified = known.verified  # The same file grew: what was verified stays verified.
+            reader.checked[: len(known.checked)] = known.checked  # The same file grew.
         return reader
 
     def segment_header(self, space: Space) -> bytes:
@@ -317,6 +319,17 @@ class Store:
             if edit is not None:
                 edit(txn, self._env.tables[b"sums"])
 
+    def replace_records(self, records: dict[int, Record]) -> None:
+        """Write all records and every list derived from them anew, in one transaction."""
+        with self._env.write() as txn:
+            for table in (b"item", b"path", b"content", b"live"):
+                txn.drop(self._env.tables[table], delete=False)
+            head = msgspec.structs.replace(self.head_in(txn), images=0, missing=0)
+            changes = _Changes(txn, self._env.tables, head)
+            for id, record in records.items():
+                changes.update(id, record)
+            self.put_head(txn, changes.finish())
+
     def entries_in(self, snapshot: Snapshot) -> dict[bytes, int]:
         """How many entries each table has, as of a snapshot."""
         return {name: snapshot.count(table) for name, table in self._env.tables.items()}
@@ -343,6 +356,33 @@ class Store:
                 for path in folder.iterdir():
                     if path.name not in keep:
                         files.unlink(path)
+
+
+def clean_note(root: Path) -> bytes:
+    """What is left in LOCK after an orderly end: how the metadata looked then."""
+    told = os.stat(Layout(root).data)
+    return b"clean %d %d\n" % (told.st_size, told.st_mtime_ns)
+
+
+def must_verify(root: Path, found: bytes | None) -> Callable[[], bool]:
+    """Whether the metadata must be walked before LMDB may touch it: a damaged page can end the process.
+
+    found: what the writer's lock held, None for a reader.  A small file is always walked; a large one when it is not
+    as its last writer left it.  A reader beside a writer walks nothing: what it would see is in motion.
+    """
+
+    def told() -> bool:
+        try:
+            note = Layout(root).lock.read_bytes()[:64] if found is None else found
+            as_left = note == clean_note(root)
+            small = os.stat(Layout(root).data).st_size <= SMALL_METADATA
+        except OSError:
+            return False
+        if found is None and not note.startswith(b"clean"):
+            return False
+        return small or not as_left
+
+    return told
 
 
 class _Changes:
@@ -456,9 +496,9 @@ def unpack_encoder(raw: bytes) -> EncoderInfo:
 
 
 def _clear_scratch(root: Path) -> None:
-    for left in root.parent.glob(f".{root.name}.new-*"):
+    for left in root.parent.glob(f".{escape(root.name)}.new-*"):
         with suppress(OSError, IndexLocked):
-            files.WriterLock(left / "LOCK").release(clean=False)
+            files.WriterLock(left / "LOCK").release()
             files.unlink(left)
 
 
