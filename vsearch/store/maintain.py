@@ -15,11 +15,12 @@ import numpy as np
 from vsearch import files
 from vsearch.errors import IndexCorrupt, IndexExists
 from vsearch.store import segments
+from vsearch.store.creation import add_space_folder, unpack_encoder
 from vsearch.store.layout import Layout, format_line
 from vsearch.store.records import Generation, Segment, Space, seal
 from vsearch.store.segments import CHUNK_ROWS, SegmentReader
 from vsearch.store.snapshot import Snapshot, chunk_prefix
-from vsearch.store.store import Store, add_space_folder, unpack_encoder
+from vsearch.store.store import Store
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
