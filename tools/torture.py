@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +21,6 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 OUT = ROOT / "benchmarks" / "results" / "torture.json"
-MEMORY = Path("/dev/shm")
 PORTION = 5000
 WORKERS = 2
 Figures = dict[str, Any]
@@ -30,10 +28,12 @@ Figures = dict[str, Any]
 
 @contextmanager
 def workshop(at_work: str) -> Iterator[Path]:
-    """An empty folder in memory; says what is at work."""
+    """An empty folder; says what is at work."""
+    from tests.durability import place
+
     print(f"torture: {at_work} …", file=sys.stderr, flush=True)
-    with tempfile.TemporaryDirectory(prefix="vsearch-", dir=MEMORY if MEMORY.is_dir() else None) as folder:
-        yield Path(folder)
+    with place.workshop() as folder:
+        yield folder
 
 
 def kills(n: int, seed: int) -> Figures:

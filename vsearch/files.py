@@ -20,7 +20,6 @@ from pathlib import Path
 from vsearch.errors import DiskFull, IndexLocked, IndexNotWritable
 
 TEMPORARY = ".tmp-"
-CLEAN = b"clean\n"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -179,23 +178,23 @@ def sha256_of(path: Path) -> Published:
 class WriterLock:
     """The right to write: an flock on our own file, which the kernel gives back when its holder dies.
 
-    The file holds the holder's process id while it writes and ``clean`` after an orderly end, so that the next
-    writer knows whether to look for damage first.
+    The file holds the holder's process id while it writes, and after an orderly end a note from which the next one
+    sees whether it must look for damage first.  ``found``: what was in it.
     """
 
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
-            self.was_clean = self._take(path)
+            self.found = self._take(path)
         except BaseException:
             os.close(self._fd)
             raise
 
-    def _take(self, path: Path) -> bool:
+    def _take(self, path: Path) -> bytes:
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            told = os.pread(self._fd, 32, 0).strip()
+            told = os.pread(self._fd, 64, 0).strip()
             pid = int(told) if told.isdigit() else None
             who = f"process {pid}" if pid else "another process"
             raise IndexLocked(
@@ -203,20 +202,20 @@ class WriterLock:
                 f"(searching is possible meanwhile)",
                 pid,
             ) from None
-        was_clean = os.pread(self._fd, 32, 0) == CLEAN
+        found = os.pread(self._fd, 64, 0)
         self._tell(b"%d\n" % os.getpid())
-        return was_clean
+        return found
 
     def _tell(self, text: bytes) -> None:
         truncate(self._fd, 0)
         write_all(self._fd, text, 0)
 
-    def release(self, clean: bool) -> None:
-        """Let the next writer in."""
+    def release(self, note: bytes = b"") -> None:
+        """Let the next writer in; a note is left only after an orderly end."""
         try:
-            if clean:
+            if note:
                 with suppress(OSError):
-                    self._tell(CLEAN)
+                    self._tell(note)
         finally:
             os.close(self._fd)
 

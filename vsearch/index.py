@@ -328,6 +328,8 @@ class Index:
             if self._ann is None or self._ann.name != named.name:
                 path = self._store.layout.ann(snapshot.space.name) / named.name / maintain.INDEX_FILE
                 problem = generation_problem(path, named)
+                if problem and self._is_superseded(named.name):
+                    return None  # Another process published a newer one and took this one away meanwhile.
                 if problem:
                     self._refused.add(named.name)
                     self._notice(
@@ -335,8 +337,15 @@ class Index:
                     )
                     return None
                 self._recipe = recipes.from_plan(named.recipe)
-                self._ann = ann_room.load(path, named.upto, named.name)
+                try:
+                    self._ann = ann_room.load(path, named.upto, named.name)
+                except FileNotFoundError:
+                    return None
             return self._ann
+
+    def _is_superseded(self, name: str) -> bool:
+        with self._store.snapshot() as now:
+            return now.space.generation is None or now.space.generation.name != name
 
     def _embed(self, query: str | QueryValue | Query) -> Embedded:
         return embed(query if isinstance(query, Query) else Query(query), self._store, lambda: self.encoder)
@@ -387,7 +396,15 @@ class Index:
         found = check_store(self._store)
         if found.bad_metadata:
             raise IndexCorrupt(f"{found.problems[0]}. The metadata cannot be rebuilt: restore a backup, or index again")
-        actions = self._reembed(found) if found.lost or found.problems else []
+        actions = []
+        if found.bad_tables:
+            gone = maintain.rebuild_tables(self._store)
+            actions.append("made the lists of paths, contents and live pictures again from the records")
+            if gone:
+                actions.append(f"dropped {gone:,} pictures whose records are damaged; vsearch index adds them again")
+            found = check_store(self._store)
+        if found.lost or found.problems:
+            actions += self._reembed(found)
         if found.bad_generation:
             actions.append(self._upkeep().rebuild())
         return RepairReport(tuple(actions))
@@ -411,8 +428,10 @@ class Index:
 def _hits(snapshot: Snapshot, scores: NDArray[np.float32], ids: Ids) -> list[Hit]:
     hits: list[Hit] = []
     for score, id in zip(scores.tolist(), ids.tolist(), strict=True):
-        record = snapshot.record(id) if id >= 0 else None
-        if record is not None:
+        if id >= 0:
+            record = snapshot.record(id)
+            if record is None:
+                raise IndexCorrupt(f"the picture with id {id} has lost its record; mend it with: vsearch repair", (id,))
             at = (record.path, record.caption, record.width, record.height)
             hits.append(Hit(len(hits) + 1, id, min(1.0, max(-1.0, score)), *at))
     return hits

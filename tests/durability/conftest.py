@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.durability import place
 from tests.durability.faults import compile_shim
 from tests.durability.trace import find_strace
 from tests.durability.zygote import Zygote
 
 _NOT_PROVEN: list[str] = []
-MEMORY = Path("/dev/shm")
 
 
 def _missing(what: str, tool: str) -> None:
@@ -43,10 +41,9 @@ def strace() -> str:
 
 @pytest.fixture
 def workshop() -> Iterator[Path]:
-    """An empty folder, in memory where there is room: no harness needs a disk that is slow to sync."""
-    roomy = MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 1 << 29
-    with tempfile.TemporaryDirectory(prefix="vsearch-", dir=MEMORY if roomy else None) as folder:
-        yield Path(folder)
+    """An empty folder on a quick disk."""
+    with place.workshop() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="package")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,12 +27,14 @@ class Findings:
 
     lost: ids of pictures whose vectors are damaged or gone; they can be embedded again.
     bad_generation: the FAISS file is damaged; it can be built again from the vectors.
+    bad_tables: records are damaged, or the lists derived from them disagree; they can be made again.
     bad_metadata: LMDB itself is damaged; only a backup or a new index helps.
     """
 
     problems: list[str] = field(default_factory=list)
     lost: set[int] = field(default_factory=set)
     bad_generation: bool = False
+    bad_tables: bool = False
     bad_metadata: bool = False
     images: int = 0
     bytes: int = 0
@@ -43,7 +47,8 @@ def check(store: Store) -> Findings:
         _check_structure(store)
         with store.tolerant_snapshot() as snapshot:
             _check_tables(store, snapshot, found)
-            _check_segments(store, snapshot, found)
+            if not found.bad_tables:
+                _check_segments(store, snapshot, found)
             if snapshot.space.generation is not None:
                 _check_generation(store, snapshot, snapshot.space.generation, found)
     except IndexCorrupt as error:
@@ -61,28 +66,40 @@ def _check_structure(store: Store) -> None:
 
 
 def _check_tables(store: Store, snapshot: Snapshot, found: Findings) -> None:
-    problems = found.problems
-    shown, missing, paths, total = set(), 0, 0, 0
-    for id, record in snapshot.items():
-        total += 1
+    before = len(found.problems)
+    damaged: list[int] = []
+    shown, missing, unlisted = set(), 0, Counter[str]()
+    for id, record in snapshot.items(damaged):
+        found.images += 1
         missing += record.missing
-        paths += snapshot.at_path(record.path) == id
-        if id not in snapshot.with_content(record.content):
-            problems.append(f"id {id}: not listed under its content hash")
+        unlisted["paths"] += snapshot.at_path(record.path) != id
+        unlisted["content hashes"] += id not in snapshot.with_content(record.content)
         if not record.missing:
             shown.add(id)
-    live = set(snapshot.live_ids().tolist())
-    if live != shown:
-        problems.append(f"the list of live ids disagrees with the records about ids {sorted(live ^ shown)[:8]}")
-    if (total, missing) != (snapshot.head.images, snapshot.head.missing):
-        problems.append(f"{total} records, {missing} of them missing, but the head says {snapshot.head.images}")
+    found.problems += (f"metadata: {p}" for p in _told(snapshot, damaged, shown, missing, found.images, unlisted))
     entries = store.entries_in(snapshot)
-    if not paths == total == entries[b"path"] == entries[b"content"]:
-        problems.append(f"{total} records, but {entries[b'path']} paths and {entries[b'content']} content hashes")
-    found.images = total
-    for failure in snapshot.failures():
-        if not failure.reason:
-            problems.append(f"{failure.uri}: a failure without a reason")
+    for table, name in ((b"path", "paths"), (b"content", "content hashes")):
+        if not unlisted[name] and entries[table] != found.images:
+            found.problems.append(
+                f"metadata: the list of {name} has {entries[table]} entries for {found.images} pictures"
+            )
+    found.bad_tables = len(found.problems) > before
+
+
+def _told(
+    snapshot: Snapshot, damaged: list[int], shown: set[int], missing: int, images: int, unlisted: Counter[str]
+) -> Iterator[str]:
+    if damaged:
+        yield f"the records of {len(damaged)} pictures are damaged (first id {damaged[0]})"
+    for name, count in unlisted.items():
+        if count:
+            yield f"{count} pictures are not in the list of {name}"
+    if odd := sorted(set(snapshot.live_ids().tolist()) ^ shown - set(damaged)):
+        yield f"the list of live ids disagrees with the records about {len(odd)} pictures (first id {odd[0]})"
+    if (images + len(damaged), missing) != (snapshot.head.images, snapshot.head.missing) and not damaged:
+        yield f"{images} records with {missing} missing, where {snapshot.head.images} were committed"
+    for _ in snapshot.failures():
+        pass  # Each is compared with its checksum as it is read.
 
 
 def _check_segments(store: Store, snapshot: Snapshot, found: Findings) -> None:

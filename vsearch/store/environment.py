@@ -111,10 +111,11 @@ def translated_errors() -> Iterator[None]:
         ) from error
 
 
-def open_environment(meta: Path, *, verify: bool = False) -> Environment:
+def open_environment(meta: Path, verify: Callable[[], bool]) -> Environment:
     """Open or share the environment in ``meta``.
 
-    verify: walk the whole file first (about 0.5 s per 270 MB), as after a writer that did not end in order.
+    verify: whether to walk the whole file first (about 0.5 s per 270 MB).  It is asked again when problems are found:
+    a writer that began meanwhile explains them.
     Raises IndexCorrupt, and IndexNotWritable when there is no address space.
     """
     with _registry_lock:
@@ -123,8 +124,12 @@ def open_environment(meta: Path, *, verify: bool = False) -> Environment:
             known.users += 1
             return known
         check_length(meta / "data.mdb")
-        if verify:
-            verify_structure(meta / "data.mdb")
+        if verify():
+            try:
+                verify_structure(meta / "data.mdb")
+            except IndexCorrupt:
+                if verify():
+                    raise
         env = _open(meta, key)
         _registry[key] = env
         return env

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vsearch.errors import IndexCorrupt
 from vsearch.store.records import opened, seal
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ def load(txn: lmdb.Transaction, table: Any, next_id: int) -> NDArray[np.uint8]:
     with txn.cursor(table) as cursor:
         for key, value in cursor:
             at = int.from_bytes(key, "big") * _BYTES
+            if at + _BYTES > len(bitmap):
+                raise IndexCorrupt("the metadata is damaged: live ids that were never given; vsearch repair mends it")
             bitmap[at : at + _BYTES] = np.frombuffer(opened(value, "the list of live ids"), np.uint8)
     return bitmap
 

@@ -15,11 +15,12 @@ import numpy as np
 from vsearch import files
 from vsearch.errors import IndexCorrupt, IndexExists
 from vsearch.store import segments
+from vsearch.store.creation import add_space_folder, unpack_encoder
 from vsearch.store.layout import Layout, format_line
 from vsearch.store.records import Generation, Segment, Space, seal
 from vsearch.store.segments import CHUNK_ROWS, SegmentReader
 from vsearch.store.snapshot import Snapshot, chunk_prefix
-from vsearch.store.store import Store, add_space_folder, unpack_encoder
+from vsearch.store.store import Store
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,6 +74,21 @@ def salvage(store: Store) -> None:
     with store.writing() as (_, space), store.tolerant_snapshot() as snapshot:
         _rewrite_all(store, space, snapshot)
     store.collect_garbage()
+
+
+def rebuild_tables(store: Store) -> int:
+    """Make the lists of paths, content hashes and live ids again from the records; return how many records went.
+
+    A record that does not match its checksum is dropped, and so is one under an id that was never given: the next
+    run of ``index`` finds their pictures as new.
+    """
+    with store.writing() as (head, _), store.snapshot() as snapshot:
+        damaged: list[int] = []
+        records = {id: record for id, record in snapshot.items(damaged) if id < head.next_id}
+        total = snapshot.head.images
+    with store.writing():
+        store.replace_records(records)
+    return max(0, total - len(records))
 
 
 def _rewrite_all(store: Store, space: Space, snapshot: Snapshot) -> int:
@@ -163,7 +179,6 @@ def _backup(store: Store, destination: Path) -> None:
         files.make_dir(scratch)
         on_error.callback(files.discard, scratch)
         to = Layout(scratch)
-        files.publish(to.lock, lambda sink: sink.put(files.CLEAN))
         files.make_dir(to.meta)
         files.make_dir(to.root / "spaces")
         store.copy_metadata(to.data)

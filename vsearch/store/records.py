@@ -170,5 +170,7 @@ def id_key(id: int) -> bytes:
 
 
 def key_id(key: bytes) -> int:
-    """The id of a key."""
+    """The id of a key.  Raises IndexCorrupt for a key of another length."""
+    if len(key) != _ID.size:
+        raise IndexCorrupt("the metadata is damaged: a key that is not an id; mend it with: vsearch repair")
     return int(_ID.unpack(key)[0])

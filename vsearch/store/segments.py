@@ -94,6 +94,11 @@ def damaged_rows(vectors: NDArray[np.float16], told: bytes) -> list[int]:
     return [r for r, row in enumerate(view) if zlib.crc32(_bytes(row)) != crcs[r]]
 
 
+def row_is_whole(row: NDArray[np.float16], told: bytes, at: int) -> bool:
+    """Whether a row is the one that was committed as the ``at``-th of its chunk."""
+    return struct.pack("<I", zlib.crc32(_bytes(row))) == told[8 + 4 * at : 12 + 4 * at]
+
+
 class SegmentReader:
     """A committed segment, memory-mapped.  Survives the unlinking of its file."""
 
@@ -103,8 +108,9 @@ class SegmentReader:
         self.dim = dim
         self._check(head)
         self.rows: NDArray[np.float16] = np.memmap(self.path, np.float16, "r", offset=HEADER, shape=(segment.rows, dim))
-        self.ids = self._read_ids(folder) if segment.ids_sha256 else None
-        self.verified: set[int] = set()
+        self.ids = self._read_ids(folder)[: segment.rows] if segment.ids_sha256 else None
+        # Rows that this process has compared with their checksums.
+        self.checked: NDArray[np.bool_] = np.zeros(segment.rows, bool)
 
     def _check(self, head: bytes) -> None:
         need = HEADER + self.segment.rows * self.dim * 2

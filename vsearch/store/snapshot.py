@@ -14,7 +14,7 @@ from vsearch.half import widen
 from vsearch.store import live as live_ids
 from vsearch.store.batch import path_key
 from vsearch.store.records import Head, Record, Space, id_key, key_id, opened
-from vsearch.store.segments import SegmentReader, damaged_rows
+from vsearch.store.segments import SegmentReader, damaged_rows, row_is_whole
 from vsearch.types import Failure
 
 if TYPE_CHECKING:
@@ -63,17 +63,29 @@ class Snapshot:
         raw = self._txn.get(id_key(id), db=self._tables[b"item"])
         return None if raw is None else Record.unpack(raw)
 
-    def items(self) -> Iterator[tuple[int, Record]]:
-        """All pictures, missing ones too, in id order."""
+    def items(self, damaged: list[int] | None = None) -> Iterator[tuple[int, Record]]:
+        """All pictures, missing ones too, in id order.
+
+        damaged: takes the ids of records that do not match their checksums; without it they raise IndexCorrupt.
+        """
         with self._txn.cursor(self._tables[b"item"]) as cursor:
             for key, raw in cursor:
-                yield key_id(key), Record.unpack(raw)
+                try:
+                    id, record = key_id(key), Record.unpack(raw)
+                except IndexCorrupt:
+                    if damaged is None:
+                        raise
+                    damaged.append(int.from_bytes(key, "big"))
+                else:
+                    yield id, record
 
     def kept_ids(self) -> NDArray[np.int64]:
         """Ids of all pictures, missing ones too, ascending."""
         with self._txn.cursor(self._tables[b"item"]) as cursor:
-            keys = b"".join(cursor.iternext(keys=True, values=False))
-        return np.frombuffer(keys, ">u8").astype(np.int64)
+            keys = list(cursor.iternext(keys=True, values=False))
+        if any(len(key) != 8 for key in keys):
+            raise IndexCorrupt("the metadata is damaged: a key that is not an id; mend it with: vsearch repair")
+        return np.frombuffer(b"".join(keys), ">u8").astype(np.int64)
 
     def at_path(self, path: bytes) -> int | None:
         """The id of the picture at a path."""
@@ -111,12 +123,16 @@ class Snapshot:
         return live_ids.ids(self.live)
 
     def vectors(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Stored vectors of ids that exist: (n, dim) float32.  Raises IndexCorrupt for an id without a row."""
+        """Stored vectors of ids that exist: (n, dim) float32.
+
+        Rows are verified as in ``blocks``.  Raises IndexCorrupt for damaged rows and for an id without a row.
+        """
         out = np.zeros((len(ids), self.space.dim), np.float16)
         found = np.zeros(len(ids), bool)
         for reader in self._readers:
             rows = reader.rows_of(ids)
             mine = np.flatnonzero(rows >= 0)
+            self.verify_rows(reader, rows[mine])
             if len(mine) == len(ids):
                 # The usual case, and the one that has to be fast.
                 return widen(np.take(reader.rows, rows, axis=0))
@@ -146,18 +162,32 @@ class Snapshot:
 
     def verify(self, reader: SegmentReader, first: int, stop: int) -> None:
         """Compare rows [first, stop) with their checksums, once per process.  Raises IndexCorrupt naming the ids."""
+        if reader.checked[first:stop].all():
+            return
         for start, rows, told in self.chunks(reader, first, stop):
-            if start in reader.verified:
-                continue
-            ids = self._damaged(reader, start, rows, told)
-            if ids:
-                raise IndexCorrupt(
-                    f"{reader.path}: the vectors of {len(ids)} pictures are damaged (ids "
-                    f"{', '.join(map(str, ids[:8]))}{' …' if len(ids) > 8 else ''}); "
-                    f"embed just those again with: vsearch repair",
-                    tuple(ids),
-                )
-            reader.verified.add(start)
+            if not reader.checked[start : start + rows].all():
+                self._refuse(reader, self._damaged(reader, start, rows, told))
+                reader.checked[start : start + rows] = True
+
+    def verify_rows(self, reader: SegmentReader, rows: NDArray[np.int64]) -> None:
+        """Compare single rows with their checksums, once per process.  Raises IndexCorrupt."""
+        start, stop, told = 0, 0, b""
+        for row in np.sort(rows[~reader.checked[rows]]).tolist():
+            if not start <= row < stop:
+                start, length, told = next(self.chunks(reader, row, row + 1))
+                stop = start + length
+            if not row_is_whole(reader.rows[row], told, row - start):
+                self._refuse(reader, reader.ids_of(row, row + 1).tolist())
+            reader.checked[row] = True
+
+    def _refuse(self, reader: SegmentReader, ids: list[int]) -> None:
+        if ids:
+            raise IndexCorrupt(
+                f"{reader.path}: the vectors of {len(ids)} pictures are damaged (ids "
+                f"{', '.join(map(str, ids[:8]))}{' …' if len(ids) > 8 else ''}); "
+                f"embed just those again with: vsearch repair",
+                tuple(ids),
+            )
 
     def damaged(self, reader: SegmentReader) -> list[int]:
         """Ids whose rows do not match their checksums, of all that are kept."""

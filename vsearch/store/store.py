@@ -7,7 +7,6 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,21 +15,23 @@ import msgspec
 import numpy as np
 
 from vsearch import files
-from vsearch.errors import DimensionMismatch, IndexClosed, IndexCorrupt, IndexExists, IndexLocked, IndexNotWritable
+from vsearch.errors import IndexClosed, IndexCorrupt, IndexExists, IndexNotWritable
 from vsearch.store import live as live_ids
 from vsearch.store import segments
-from vsearch.store.batch import Addition, Batch, path_key
-from vsearch.store.environment import Environment, create_environment, open_environment
-from vsearch.store.layout import Layout, format_line, read_format
-from vsearch.store.records import Head, Record, Segment, Space, decode, encode, id_key, key_id, seal
+from vsearch.store.batch import Batch, path_key
+from vsearch.store.changes import Changes, matrix_of
+from vsearch.store.creation import HEAD_KEY, clear_scratch, fill, unpack_encoder
+from vsearch.store.environment import Environment, open_environment
+from vsearch.store.layout import Layout, read_format
+from vsearch.store.records import Head, Record, Segment, Space, decode, encode, seal
 from vsearch.store.segments import CHUNK_ROWS, MAX_ROWS, SegmentReader
 from vsearch.store.snapshot import Snapshot, State, chunk_prefix, pack_failure
-from vsearch.types import EncoderInfo, PixelSpec
+from vsearch.store.trust import clean_note, must_verify
+from vsearch.types import EncoderInfo
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_HEAD = b"head"
 _TRIES = 20
 
 
@@ -59,17 +60,17 @@ class Store:
             raise IndexExists(f"{root}: there is something already; open it, or name another place with --index")
         identity = str(uuid.uuid4())
         with files.storage_errors(root):
-            _clear_scratch(root)
+            clear_scratch(root)
             scratch = root.with_name(f".{root.name}.new-{uuid.uuid4().hex}")
             with ExitStack() as on_error:
                 files.make_dir(scratch)
                 on_error.callback(files.discard, scratch)
                 lock = files.WriterLock(scratch / "LOCK")
-                on_error.callback(lock.release, clean=False)
-                _fill(Layout(scratch), identity, info)
+                on_error.callback(lock.release)
+                fill(Layout(scratch), identity, info)
                 files.rename(scratch, root)
                 on_error.pop_all()
-        lock.release(clean=True)
+        lock.release(clean_note(root))
         return cls.open(root, write=True)
 
     @classmethod
@@ -82,9 +83,9 @@ class Store:
             if write:
                 with files.storage_errors(root):
                     lock = files.WriterLock(root / "LOCK")
-                on_error.callback(lock.release, clean=False)
+                on_error.callback(lock.release)
             with files.storage_errors(root):
-                env = open_environment(root / "meta", verify=lock is not None and not lock.was_clean)
+                env = open_environment(root / "meta", must_verify(root, lock.found if lock else None))
             on_error.callback(env.release)
             if lock is not None and env.copy is not None:
                 raise IndexNotWritable(f"{root}: cannot be written; searching works, changing does not")
@@ -104,7 +105,7 @@ class Store:
         self._state = None
         self._env.release()
         if self._lock is not None:
-            self._lock.release(clean=not self._broken)
+            self._lock.release(b"" if self._broken else clean_note(self.layout.root))
 
     @property
     def writable(self) -> bool:
@@ -193,7 +194,7 @@ class Store:
     def _map(self, space: Space, segment: Segment, known: SegmentReader | None) -> SegmentReader:
         reader = SegmentReader(self.layout.vectors(space.name), segment, space.dim, self.segment_header(space))
         if known is not None:
-            reader.verified = known.verified  # The same file grew: what was verified stays verified.
+            reader.checked[: len(known.checked)] = known.checked  # The same file grew.
         return reader
 
     def segment_header(self, space: Space) -> bytes:
@@ -202,7 +203,7 @@ class Store:
 
     def head_in(self, txn: lmdb.Transaction) -> Head:
         """The head as of a transaction."""
-        raw = txn.get(_HEAD, db=self._env.tables[b"state"])
+        raw = txn.get(HEAD_KEY, db=self._env.tables[b"state"])
         if raw is None:
             raise IndexCorrupt(f"{self.layout.data}: the metadata has lost its head; restore a backup")
         return decode(raw, Head, "the head")
@@ -231,7 +232,7 @@ class Store:
         nothing of the batch or all of it.  Raises DiskFull, IndexNotWritable, DimensionMismatch.
         """
         with self.writing() as (head, space):
-            matrix = _matrix(batch.additions, space.dim)
+            matrix = matrix_of(batch.additions, space.dim)
             segment, chunks = self._append(head, space, matrix)
             with self._env.write() as txn:
                 ids = self._apply(txn, batch, head)
@@ -290,7 +291,7 @@ class Store:
         return number
 
     def _apply(self, txn: lmdb.Transaction, batch: Batch, head: Head) -> list[int]:
-        changes = _Changes(txn, self._env.tables, self.head_in(txn))
+        changes = Changes(txn, self._env.tables, self.head_in(txn))
         for failure in batch.failures:
             txn.put(path_key(failure.path), seal(pack_failure(failure)), db=self._env.tables[b"failure"])
         for path in batch.healed:
@@ -305,7 +306,7 @@ class Store:
 
     def put_head(self, txn: lmdb.Transaction, head: Head) -> None:
         """Write the head."""
-        txn.put(_HEAD, encode(head), db=self._env.tables[b"state"])
+        txn.put(HEAD_KEY, encode(head), db=self._env.tables[b"state"])
 
     def _put_space(self, txn: lmdb.Transaction, space: Space) -> None:
         txn.put(b"space/" + space.name.encode(), encode(space), db=self._env.tables[b"state"])
@@ -316,6 +317,17 @@ class Store:
             self._put_space(txn, space)
             if edit is not None:
                 edit(txn, self._env.tables[b"sums"])
+
+    def replace_records(self, records: dict[int, Record]) -> None:
+        """Write all records and every list derived from them anew, in one transaction."""
+        with self._env.write() as txn:
+            for table in (b"item", b"path", b"content", b"live"):
+                txn.drop(self._env.tables[table], delete=False)
+            head = msgspec.structs.replace(self.head_in(txn), images=0, missing=0)
+            changes = Changes(txn, self._env.tables, head)
+            for id, record in records.items():
+                changes.update(id, record)
+            self.put_head(txn, changes.finish())
 
     def entries_in(self, snapshot: Snapshot) -> dict[bytes, int]:
         """How many entries each table has, as of a snapshot."""
@@ -343,123 +355,6 @@ class Store:
                 for path in folder.iterdir():
                     if path.name not in keep:
                         files.unlink(path)
-
-
-class _Changes:
-    """Edits of one transaction to the tables that describe pictures, kept in step with each other."""
-
-    def __init__(self, txn: lmdb.Transaction, tables: dict[bytes, Any], head: Head) -> None:
-        self._txn = txn
-        self._tables = tables
-        self._head = head
-        self._next = head.next_id
-        self._images = head.images
-        self._missing = head.missing
-        self._on: set[int] = set()
-        self._off: set[int] = set()
-
-    def add(self, record: Record) -> int:
-        if (old := self._txn.get(path_key(record.path), db=self._tables[b"path"])) is not None:
-            self.drop(key_id(old))
-        id, self._next = self._next, self._next + 1
-        self._put(id, record)
-        return id
-
-    def update(self, id: int, record: Record) -> None:
-        self._remove(id)
-        at = self._txn.get(path_key(record.path), db=self._tables[b"path"])
-        if at is not None and key_id(at) != id:
-            self.drop(key_id(at))
-        self._put(id, record)
-
-    def drop(self, id: int) -> None:
-        self._remove(id)
-        self._on.discard(id)
-        self._off.add(id)
-
-    def _put(self, id: int, record: Record) -> None:
-        key = id_key(id)
-        self._txn.put(key, record.pack(), db=self._tables[b"item"])
-        self._txn.put(path_key(record.path), key, db=self._tables[b"path"])
-        self._txn.put(record.content, key, db=self._tables[b"content"])
-        self._images += 1
-        self._missing += record.missing
-        (self._off if record.missing else self._on).add(id)
-        (self._on if record.missing else self._off).discard(id)
-
-    def _remove(self, id: int) -> None:
-        key = id_key(id)
-        raw = self._txn.pop(key, db=self._tables[b"item"])
-        if raw is None:
-            return
-        record = Record.unpack(raw)
-        if self._txn.get(path_key(record.path), db=self._tables[b"path"]) == key:
-            self._txn.delete(path_key(record.path), db=self._tables[b"path"])
-        self._txn.delete(record.content, key, db=self._tables[b"content"])
-        self._images -= 1
-        self._missing -= record.missing
-
-    def finish(self) -> Head:
-        live_ids.store(self._txn, self._tables[b"live"], self._on, self._off)
-        return msgspec.structs.replace(self._head, next_id=self._next, images=self._images, missing=self._missing)
-
-
-def _matrix(additions: list[Addition], dim: int) -> NDArray[np.float16]:
-    if not additions:
-        return np.zeros((0, dim), np.float16)
-    wrong = next((a for a in additions if a.vector.shape != (dim,)), None)
-    if wrong is not None:
-        raise DimensionMismatch(f"a vector of shape {wrong.vector.shape} for an index of dimension {dim}")
-    matrix = np.stack([a.vector for a in additions]).astype(np.float16)
-    if not np.isfinite(matrix).all():
-        raise DimensionMismatch("a vector with NaN or infinite numbers cannot be stored")
-    return matrix
-
-
-def _fill(layout: Layout, identity: str, info: EncoderInfo) -> None:
-    files.publish(layout.format, lambda sink: sink.put(format_line(identity)))
-    files.make_dir(layout.meta)
-    files.make_dir(layout.root / "spaces")
-    add_space_folder(layout, info)
-    space = Space(1, info.space, pack_encoder(info), info.dim)
-
-    def first_state(env: Environment) -> None:
-        with env.write() as txn:
-            table = env.tables[b"state"]
-            txn.put(_HEAD, encode(Head(identity, space=space.name)), db=table)
-            txn.put(b"space/" + space.name.encode(), encode(space), db=table)
-
-    try:
-        create_environment(layout.meta, first_state)
-    except lmdb.Error as error:
-        raise OSError(0, str(error)) from error
-    files.fsync_dir(layout.meta)
-
-
-def add_space_folder(layout: Layout, info: EncoderInfo) -> None:
-    """Make the folders of a space, and say in words which encoder it belongs to."""
-    for folder in (layout.space(info.space), layout.vectors(info.space), layout.ann(info.space)):
-        files.make_dir(folder)
-    told = msgspec.json.format(msgspec.json.encode(asdict(info)), indent=2) + b"\n"
-    files.publish(layout.space(info.space) / "encoder.json", lambda sink: sink.put(told))
-
-
-def pack_encoder(info: EncoderInfo) -> bytes:
-    """An encoder's description for LMDB."""
-    return msgspec.json.encode(asdict(info))
-
-
-def unpack_encoder(raw: bytes) -> EncoderInfo:
-    """The description that ``pack_encoder`` made."""
-    told = msgspec.json.decode(raw)
-    return EncoderInfo(**{**told, "preprocess": PixelSpec(**told["preprocess"])})
-
-
-def _clear_scratch(root: Path) -> None:
-    for left in root.parent.glob(f".{root.name}.new-*"):
-        with suppress(OSError, IndexLocked):
-            files.WriterLock(left / "LOCK").release(clean=False)
-            files.unlink(left)
 
 
 @contextmanager
