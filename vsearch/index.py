@@ -225,7 +225,7 @@ class Index:
         text_queries: (n, dim) embedded texts to tune with, 1,000 or more; by default the captions of the collection,
         or bundled phrases, embedded by the index's own encoder.
         Searching goes on meanwhile with what there was.  Raises TooFewVectors, RecipeError, MemoryBudgetTooSmall,
-        DimensionMismatch, EncoderError, DiskFull.
+        DimensionMismatch, DiskFull.
         """
         from vsearch.build import Goal
 

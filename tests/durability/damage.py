@@ -144,7 +144,7 @@ def examine(root: str, seed: int, last: int, older: int) -> dict[str, Any]:
         with open_index(root, write=True) as index:
             readers.store_of(index).commit(Batch(failures=[Failure(b"/x", "scan", "x")]))
             index.compact()
-            index.build()
+            index.build("ivf-pq")
 
     def repair() -> None:
         with open_index(root, write=True) as index:

@@ -206,6 +206,6 @@ def _() -> None:
         named, loaded = snapshot.space.generation, self._ann
         if named is None or loaded is None:
             return real(self, snapshot)
-        return AnnIndex(loaded.index, named.upto, named.name)
+        return AnnIndex.of(loaded.index, named.upto, named.name)
 
     _replace(Index, "_generation", stale)

@@ -96,7 +96,7 @@ def write(root: str, log: str, seed: int, first: int, last: int, stop: str) -> i
 def do(index: Index, op: Op) -> None:
     """Carry out an operation."""
     if op.kind == "build":
-        index.build()
+        index.build("ivf-flat")
     elif op.kind == "compact":
         index.compact()
     else:

@@ -64,7 +64,7 @@ def build(store: Store) -> None:
     index.cp.min_points_per_centroid = 1
     index.train(vectors if len(vectors) else np.eye(DIM, dtype=np.float32))
     index.add_with_ids(vectors, ids)
-    save = ann.AnnIndex(index, upto, "").save
+    save = ann.AnnIndex.of(index, upto).save
     maintain.publish_generation(
         store, lambda sink: save(sink.put), upto=upto, count=len(ids), recipe="", report={"count": len(ids)}
     )

@@ -15,7 +15,7 @@ from vsearch.build.goal import Goal
 from vsearch.build.make import build, check
 from vsearch.build.merge import drift, merge
 from vsearch.build.texts import texts_of
-from vsearch.errors import DimensionMismatch, QueryError, TooFewVectors
+from vsearch.errors import DimensionMismatch, EncoderError, QueryError, TooFewVectors
 from vsearch.recipe import Recipe
 from vsearch.store import Store, maintain
 
@@ -98,7 +98,11 @@ class Upkeep:
             return None
         with self.store.snapshot() as snapshot:
             texts = texts_of(snapshot)
-        return np.concatenate([self.encode(texts[at : at + _BATCH]) for at in range(0, len(texts), _BATCH)])
+        try:
+            return np.concatenate([self.encode(texts[at : at + _BATCH]) for at in range(0, len(texts), _BATCH)])
+        except EncoderError as error:
+            self.notice(f"texts cannot be embedded, so the search is tuned with pictures alone ({error})")
+            return None
 
     def _checked(self, given: NDArray[np.floating[Any]]) -> Matrix:
         dim = self.store.encoder_info.dim
