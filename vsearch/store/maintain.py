@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 INDEX_FILE = "index.faiss"
-_TRIES = 20
+# A writer that compacts all the time takes files away between our look at the metadata and our links to them.
+_TRIES = 200
 
 
 def publish_generation(
