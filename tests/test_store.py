@@ -343,3 +343,16 @@ def test_a_read_only_folder_is_searched_through_a_private_copy(tmp_path, store, 
     with reader.snapshot() as snapshot:
         assert len(snapshot) == 4
     reader.close()
+
+
+def test_P5_damaged_metadata_is_refused_again_after_a_writer_was_refused(store):
+    store.commit(batch(0, 300))
+    root = store.layout.root
+    store.close()
+    raw = bytearray(store.layout.data.read_bytes())
+    for page in range(2, len(raw) // 4096):
+        raw[page * 4096 + 23] ^= 16  # An entry of the page points outside of it.
+    store.layout.data.write_bytes(raw)
+    for write in (False, True, False, True, False):
+        with pytest.raises(IndexCorrupt, match="structural problems"):
+            Store.open(root, write=write)

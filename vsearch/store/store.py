@@ -83,7 +83,8 @@ class Store:
             if write:
                 with files.storage_errors(root):
                     lock = files.WriterLock(root / "LOCK")
-                on_error.callback(lock.release)
+                # A writer that never began leaves the note as it was: what it says of the metadata still holds.
+                on_error.callback(lock.release, lock.found)
             with files.storage_errors(root):
                 env = open_environment(root / "meta", must_verify(root, lock.found if lock else None))
             on_error.callback(env.release)
