@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from vsearch.build import Upkeep
     from vsearch.decode import Limits
     from vsearch.embed import Encoder
+    from vsearch.filters import Columns
 
     Ids = NDArray[np.int64]
     Matrix = NDArray[np.float32]
@@ -102,6 +103,7 @@ class Index:
         self._notice = notice
         self._loading = threading.Lock()
         self._generations = Generations(store, notice)
+        self._columns: Columns | None = None
 
     # Life
 
@@ -117,6 +119,8 @@ class Index:
         """Release everything.  Closing twice is harmless; any other use afterwards raises IndexClosed."""
         self._store.close()
         self._generations.forget()
+        if self._columns is not None:
+            self._columns.close()
 
     @property
     def path(self) -> Path:
@@ -141,6 +145,16 @@ class Index:
     def store(self) -> Store:
         """The store behind it, for what only reads: measuring, export."""
         return self._store
+
+    @property
+    def columns(self) -> Columns:
+        """What filters read, loaded when first used."""
+        from vsearch.filters import Columns
+
+        with self._loading:
+            if self._columns is None:
+                self._columns = Columns(self._store)
+            return self._columns
 
     def use_encoder(self, encoder: Encoder) -> None:
         """Use this object for embedding.  Raises EncoderMismatch when its fingerprint is not the pinned one."""
@@ -265,25 +279,35 @@ class Index:
 
     # Searching
 
-    def search(self, query: str | QueryValue | Query, k: int = 10, *, modality: Modality | None = None) -> list[Hit]:
+    def search(
+        self,
+        query: str | QueryValue | Query,
+        k: int = 10,
+        *,
+        modality: Modality | None = None,
+        where: str | None = None,
+    ) -> list[Hit]:
         """Find the k pictures that fit best.
 
         query: str is always text; Path and PIL image are always pictures; Query combines several.
+        where: a condition on the columns, in SQL: ``"taken >= '2024-01-01' and folder like 'trips/%'"``.
         Pictures that are part of the query by id are left out.  Returns at most k hits, best first.
-        Raises QueryError, DecodeError, EncoderError, IndexCorrupt.
+        Raises QueryError, FilterError, DecodeError, EncoderError, IndexCorrupt.
         """
         told = self._embed(query)
         with self._store.snapshot() as snapshot:
-            scores, ids = self._find(snapshot, told.vector, k, modality or told.modality, told.exclude)
+            scores, ids = self._find(snapshot, told.vector, k, modality or told.modality, told.exclude, where)
             return hits(snapshot, scores[0], ids[0])
 
-    def search_vectors(self, xq: Matrix, k: int = 10, *, modality: Modality = "image") -> tuple[Matrix, Ids]:
+    def search_vectors(
+        self, xq: Matrix, k: int = 10, *, modality: Modality = "image", where: str | None = None
+    ) -> tuple[Matrix, Ids]:
         """Find the k nearest stored vectors for each query.
 
         xq: (nq, dim) float32; scaled to unit length here.  modality: where the queries come from, which decides
-        how widely the ANN index is searched.
+        how widely the ANN index is searched.  where: a condition on the columns, as for ``search``.
         Returns scores (nq, k) float32, cosine in [-1, 1], highest first; ids (nq, k) int64, -1 where fewer than k
-        exist.  Raises DimensionMismatch, QueryError, IndexClosed.
+        exist.  Raises DimensionMismatch, QueryError, FilterError, IndexClosed.
         """
         xq = np.atleast_2d(np.asarray(xq, np.float32))
         with self._store.snapshot() as snapshot:
@@ -291,7 +315,7 @@ class Index:
                 raise DimensionMismatch(
                     f"queries of shape {xq.shape}; this index holds {snapshot.space.dim} dimensions"
                 )
-            return self._find(snapshot, unit(xq), k, modality, frozenset())
+            return self._find(snapshot, unit(xq), k, modality, frozenset(), where)
 
     def explain(
         self, query: str | QueryValue | Query, id: int, k: int = 10, *, modality: Modality | None = None
@@ -310,11 +334,18 @@ class Index:
             return explain(snapshot, told.vector[0], id, ids[0], ann, settings)
 
     def _find(
-        self, snapshot: Snapshot, xq: Matrix, k: int, modality: Modality, exclude: frozenset[int]
+        self,
+        snapshot: Snapshot,
+        xq: Matrix,
+        k: int,
+        modality: Modality,
+        exclude: frozenset[int],
+        where: str | None = None,
     ) -> tuple[Matrix, Ids]:
         if not 1 <= k <= MAX_K:
             raise QueryError(f"k is {k}; ask for 1 to {MAX_K:,} results")
-        return search(snapshot, xq, k, modality, self._generations.of(snapshot), exclude)
+        allowed = None if where is None else self.columns.matching(snapshot, where)
+        return search(snapshot, xq, k, modality, self._generations.of(snapshot), exclude, allowed)
 
     def _embed(self, query: str | QueryValue | Query) -> Embedded:
         return embed(query if isinstance(query, Query) else Query(query), self._store, lambda: self.encoder)

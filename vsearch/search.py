@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     Ids = NDArray[np.int64]
     Matrix = NDArray[np.float32]
+    Bitmap = NDArray[np.uint8]
 
 # From this share of a collection on, scoring candidates again costs more than scoring everything.
 MOST_CANDIDATES = 0.25
@@ -28,14 +29,16 @@ def search(
     modality: Modality,
     generation: Searchable | None = None,
     exclude: frozenset[int] = frozenset(),
+    allowed: Bitmap | None = None,
 ) -> tuple[Matrix, Ids]:
     """The k nearest live pictures of one consistent moment.
 
     xq: (nq, dim) float32, unit length.  generation: any one of this space; what is newer than it is searched
     exactly, so age costs only time.  exclude: ids to leave out (query pictures).
+    allowed: bitmap of the ids that a filter lets through.
     Returns scores (nq, k) float32, cosine in [-1, 1], highest first; ids (nq, k) int64, -1 where fewer exist.
     """
-    live = _without(snapshot.live, exclude)
+    live = _without(snapshot.live if allowed is None else snapshot.live & allowed, exclude)
 
     def shown(ids: Ids) -> NDArray[np.bool_]:
         told: NDArray[np.bool_] = (live[ids >> 3] >> (ids & 7).astype(np.uint8)) & 1 == 1

@@ -14,11 +14,12 @@ import numpy as np
 
 from vsearch.decode import Decoded, DecodePool, Job, Limits, Same
 from vsearch.errors import EncoderError, EncoderUnavailable
+from vsearch.ingest.columns import with_columns
 from vsearch.ingest.survey import Survey, survey
 from vsearch.sources import Source
 from vsearch.store import Addition, Batch, Record, Snapshot, Store
 from vsearch.store.records import MISSING, RACY
-from vsearch.types import AddReport, Failure, Item, PixelSpec, Progress
+from vsearch.types import AddReport, Details, Failure, Item, PixelSpec, Progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -106,8 +107,14 @@ class Ingestion:
         self._failures += looked.failures
         self._batch.failures += looked.failures
         self._batch.healed += looked.forgotten
+        with self._store.snapshot() as snapshot:
+            known = snapshot.roots()
+        self._batch.roots = tuple(r for r in looked.roots if not (r.rstrip(b"/") + b"/").startswith(known))
         for id, record in looked.updates.items():
             self._batch.updates[id] = record
+            self._commit_if_large()
+        for id, details in looked.details.items():
+            self._batch.details[id] = details
             self._commit_if_large()
         self._commit()
 
@@ -183,12 +190,14 @@ class Ingestion:
             record = snapshot.record(id)
             if record is not None:
                 vector = snapshot.vectors(np.array([id]))[0]
-                self._add(item, _refreshed(replace(record, added_ns=time.time_ns()), item, same), vector)
+                details = same.details if isinstance(same, Decoded) else snapshot.details(id)
+                record = _refreshed(replace(record, added_ns=time.time_ns()), item, same)
+                self._add(item, record, vector, details)
                 return True
         return False
 
-    def _add(self, item: Item, record: Record, vector: NDArray[np.float32]) -> None:
-        self._batch.additions.append(Addition(record, vector))
+    def _add(self, item: Item, record: Record, vector: NDArray[np.float32], details: Details) -> None:
+        self._batch.additions.append(Addition(record, vector, with_columns(details, item.columns)))
         self._batch.healed.append(item.path)
         self._added += 1
 
@@ -204,7 +213,7 @@ class Ingestion:
             if isinstance(vector, str):
                 self._fail(item, Failure(item.path, "embed", vector, decoded.size, decoded.mtime_ns))
             else:
-                self._add(item, _new_record(item, decoded), vector)
+                self._add(item, _new_record(item, decoded), vector, decoded.details)
         self._commit()
 
     def _embed(self, fresh: list[tuple[Item, Decoded]]) -> list[NDArray[np.float32] | str]:
