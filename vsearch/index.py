@@ -192,7 +192,9 @@ class Index:
 
         options = Options(limits or DecodeLimits(), workers, retry_failed, prune, yes, progress)
         pinned = self._store.encoder_info
-        return ingest(self._store, lambda: self.encoder, pinned.preprocess, source, options)
+        report = ingest(self._store, lambda: self.encoder, pinned.preprocess, source, options)
+        self.refresh_columns()
+        return report
 
     def add_vectors(
         self,
@@ -206,12 +208,24 @@ class Index:
 
         uris: what each is a vector of; nothing has to exist there.  One that is known already is replaced, and of
         equal ones the last stays.  vectors: (n, dim) floats of any length but zero, also memory-mapped; scaled to
-        unit length here.  meta: ``caption``, ``width``, ``height``, each with n values, None for unknown.
+        unit length here.  meta: columns of n values each, None for unknown: ``caption``, ``width``, ``height``, and
+        any other for filters.
         Returns their ids, (n,) int64.  All rows are checked before the first is stored; then they are committed in
         batches.  Raises DimensionMismatch (shape; a row that is zero or not finite), SourceError, IndexNotWritable,
         DiskFull.
         """
-        return add_vectors(self._store, uris, vectors, meta or {}, progress)
+        ids = add_vectors(self._store, uris, vectors, meta or {}, progress)
+        self.refresh_columns()
+        return ids
+
+    def refresh_columns(self) -> None:
+        """Write what filters read of the pictures that changed; a filter would do so in memory, in every process.
+
+        ``add`` and ``add_vectors`` end with it.  Raises DiskFull, IndexNotWritable, IndexCorrupt.
+        """
+        from vsearch.filters import refresh
+
+        refresh(self._store)
 
     def remove(self, ids: Sequence[int]) -> int:
         """Forget pictures (never their files); return how many there were."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vsearch.filters.blocks import refresh
 from vsearch.filters.columns import Columns
 
-__all__ = ["Columns"]
+__all__ = ["Columns", "refresh"]
