@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from vsearch.generations import Generations
 from vsearch.hits import hits
 from vsearch.ingest import Options, add_vectors, ingest
 from vsearch.mend import mend
+from vsearch.paging import older, window
 from vsearch.query import Embedded, embed, unit
 from vsearch.recipe import Modality
 from vsearch.search import search
@@ -54,6 +55,15 @@ if TYPE_CHECKING:
 MAX_K = 100_000
 Notice = Callable[[str], None]
 AnyPath = str | os.PathLike[str]
+
+
+def _checked(offset: int, k: int) -> int:
+    """The offset.  Raises QueryError for results that nobody can have."""
+    if not 1 <= k <= MAX_K:
+        raise QueryError(f"k is {k}; ask for 1 to {MAX_K:,} results")
+    if not 0 <= offset <= MAX_K - k:
+        raise QueryError(f"offset is {offset}; with {k} results it is 0 to {MAX_K - k:,}")
+    return offset
 
 
 def _silent(_: str) -> None:
@@ -300,18 +310,61 @@ class Index:
         *,
         modality: Modality | None = None,
         where: str | None = None,
+        offset: int = 0,
     ) -> list[Hit]:
         """Find the k pictures that fit best.
 
         query: str is always text; Path and PIL image are always pictures; Query combines several.
         where: a condition on the columns, in SQL: ``"taken >= '2024-01-01' and folder like 'trips/%'"``.
+        offset: leave out so many of the best, to turn pages of one size.  ``pages`` does so without gaps and
+        repetitions while pictures are added and removed.
         Pictures that are part of the query by id are left out.  Returns at most k hits, best first.
         Raises QueryError, FilterError, DecodeError, EncoderError, IndexCorrupt.
         """
         told = self._embed(query)
         with self._store.snapshot() as snapshot:
-            scores, ids = self._find(snapshot, told.vector, k, modality or told.modality, told.exclude, where)
-            return hits(snapshot, scores[0], ids[0])
+            allowed = self._allowed(snapshot, where)
+
+            def find(count: int, shown: frozenset[int]) -> tuple[Matrix, Ids]:
+                asked = modality or told.modality
+                return self._find(snapshot, told.vector, count, asked, told.exclude | shown, allowed)
+
+            scores, ids = window(find, k, _checked(offset, k))
+            return hits(snapshot, scores, ids, offset + 1)
+
+    def pages(
+        self,
+        query: str | QueryValue | Query,
+        page: int = 20,
+        *,
+        modality: Modality | None = None,
+        where: str | None = None,
+    ) -> Iterator[list[Hit]]:
+        """All results, page by page, best first within and as a rule between pages; the last may have fewer.
+
+        What is added after the first page was asked for does not turn up, what is removed is left out from then on,
+        and nothing is shown twice or pushed off a page.  Takes what ``search`` takes, and raises what it raises.
+        """
+        told = self._embed(query)
+        _checked(0, page)
+        return self._pages(told, page, modality or told.modality, where)
+
+    def _pages(self, told: Embedded, page: int, modality: Modality, where: str | None) -> Iterator[list[Hit]]:
+        shown: set[int] = set()
+        watermark = None
+        while True:
+            with self._store.snapshot() as snapshot:
+                watermark = snapshot.head.next_id if watermark is None else watermark
+                allowed = self._allowed(snapshot, where)
+                allowed = older(snapshot.live if allowed is None else allowed, watermark)
+                exclude = told.exclude | shown
+                scores, ids = self._find(snapshot, told.vector, page, modality, exclude, allowed)
+                found = hits(snapshot, scores[0], ids[0], len(shown) + 1)
+            if found:
+                yield found
+            if len(found) < page:
+                return
+            shown.update(hit.id for hit in found)
 
     def search_vectors(
         self, xq: Matrix, k: int = 10, *, modality: Modality = "image", where: str | None = None
@@ -329,7 +382,7 @@ class Index:
                 raise DimensionMismatch(
                     f"queries of shape {xq.shape}; this index holds {snapshot.space.dim} dimensions"
                 )
-            return self._find(snapshot, unit(xq), k, modality, frozenset(), where)
+            return self._find(snapshot, unit(xq), k, modality, frozenset(), self._allowed(snapshot, where))
 
     def explain(
         self, query: str | QueryValue | Query, id: int, k: int = 10, *, modality: Modality | None = None
@@ -354,12 +407,13 @@ class Index:
         k: int,
         modality: Modality,
         exclude: frozenset[int],
-        where: str | None = None,
+        allowed: NDArray[np.uint8] | None = None,
     ) -> tuple[Matrix, Ids]:
-        if not 1 <= k <= MAX_K:
-            raise QueryError(f"k is {k}; ask for 1 to {MAX_K:,} results")
-        allowed = None if where is None else self.columns.matching(snapshot, where)
+        _checked(0, k)
         return search(snapshot, xq, k, modality, self._generations.of(snapshot), exclude, allowed)
+
+    def _allowed(self, snapshot: Snapshot, where: str | None) -> NDArray[np.uint8] | None:
+        return None if where is None else self.columns.matching(snapshot, where)
 
     def _embed(self, query: str | QueryValue | Query) -> Embedded:
         return embed(query if isinstance(query, Query) else Query(query), self._store, lambda: self.encoder)
@@ -373,7 +427,9 @@ class Index:
 
     def info(self) -> dict[str, Any]:
         """What the index is, in values that JSON can hold."""
-        return about(self._store)
+        told = about(self._store)
+        with self._store.snapshot() as snapshot:
+            return {**told, "columns": self.columns.names(snapshot)}
 
     def check(self) -> CheckReport:
         """Compare everything on disk with its checksums and with itself.  Changes nothing."""

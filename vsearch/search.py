@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vsearch.ann import Searchable
+from vsearch.ann import AnnIndex, Searchable
 from vsearch.exact import merge, rescore, topk
-from vsearch.recipe import Modality
+from vsearch.recipe import Modality, SearchSettings
 from vsearch.store import Snapshot
+from vsearch.store import live as live_ids
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,6 +23,14 @@ if TYPE_CHECKING:
 
 # From this share of a collection on, scoring candidates again costs more than scoring everything.
 MOST_CANDIDATES = 0.25
+# Up to this share of the rows, reading those that a filter lets through one by one is quicker than reading all.
+SCATTERED = 0.5
+# Up to this many rows, comparing them all is quicker than any index.
+FEW = 20_000
+# Lists visited grow with this power of how much a filter thins them out.
+WIDENING = 0.5
+# Lists to visit hold this many times the candidates that are wanted, as far as the share that passes tells.
+PLENTY = 4.0
 
 
 def search(
@@ -34,37 +45,72 @@ def search(
     """The k nearest live pictures of one consistent moment.
 
     xq: (nq, dim) float32, unit length.  generation: any one of this space; what is newer than it is searched
-    exactly, so age costs only time.  exclude: ids to leave out (query pictures).
+    exactly, so age costs only time.  exclude: ids to leave out (query pictures, earlier pages).
     allowed: bitmap of the ids that a filter lets through.
     Returns scores (nq, k) float32, cosine in [-1, 1], highest first; ids (nq, k) int64, -1 where fewer exist.
     """
-    live = _without(snapshot.live if allowed is None else snapshot.live & allowed, exclude)
-
-    def shown(ids: Ids) -> NDArray[np.bool_]:
-        told: NDArray[np.bool_] = (live[ids >> 3] >> (ids & 7).astype(np.uint8)) & 1 == 1
-        return told
-
-    if generation is None:
-        return topk(xq, snapshot.blocks(), k, shown)
+    passing = Passing(snapshot, exclude, allowed)
+    if generation is None or passing.count <= FEW:
+        return passing.exact(xq, k)
     ann, settings = generation.index, generation.recipe.search(modality)
     wanted = k * settings.rescore
-    if wanted > max(MOST_CANDIDATES * len(ann), 10 * settings.rescore):
-        return topk(xq, snapshot.blocks(), k, shown)
-    candidates = ann.search(xq, min(wanted, len(ann)), settings, live)
+    if wanted > max(MOST_CANDIDATES * len(ann), 10 * settings.rescore) or wanted > passing.count:
+        return passing.exact(xq, k)
+    settings = widened(settings, ann, passing.count, wanted)
+    candidates = ann.search(xq, min(wanted, len(ann)), settings, passing.bitmap)
     found = rescore(xq, candidates, k, snapshot.vectors)
     if snapshot.head.next_id > ann.upto:
-        found = merge(found, topk(xq, snapshot.blocks(ann.upto), k, shown), k)
-    if (found[1] < 0).any() and (found[1][:, : min(k, int(np.bitwise_count(live).sum()))] < 0).any():
-        # The lists visited hold too few live pictures: few enough matches that looking at everything is the answer.
-        return topk(xq, snapshot.blocks(), k, shown)
+        found = merge(found, passing.exact(xq, k, ann.upto), k)
+    if (found[1][:, : min(k, passing.count)] < 0).any():
+        # The lists visited hold too few that pass: few enough that comparing all of them is the answer.
+        return passing.exact(xq, k)
     return found
+
+
+def widened(settings: SearchSettings, ann: AnnIndex, count: int, wanted: int) -> SearchSettings:
+    """Settings for searching where only ``count`` of the vectors may be found.
+
+    The best of those lie further from the query than the best of all, in more lists.
+    """
+    thinned = len(ann) / max(count, 1)
+    if thinned < 1.05:
+        return settings
+    lists = settings.nprobe * (thinned**WIDENING if ann.has_lists else thinned)
+    if ann.has_lists:
+        lists = max(lists, PLENTY * wanted * ann.core.nlist / max(count, 1))
+    return replace(settings, nprobe=math.ceil(lists))
+
+
+class Passing:
+    """Which pictures may be found: live ones, without those excluded, that a filter lets through."""
+
+    def __init__(self, snapshot: Snapshot, exclude: frozenset[int], allowed: Bitmap | None) -> None:
+        self._snapshot = snapshot
+        self.bitmap = _without(snapshot.live if allowed is None else snapshot.live & allowed, exclude)
+        self.count = int(np.bitwise_count(self.bitmap).sum())
+
+    def exact(self, xq: Matrix, k: int, start: int = 0) -> tuple[Matrix, Ids]:
+        """The k best of those with ids from ``start`` on, by comparing all of them."""
+        rows = self._snapshot.head.next_id
+        if self.count <= SCATTERED * rows:
+            ids = live_ids.ids(self.bitmap)
+            return topk(xq, self._snapshot.blocks_of(ids[np.searchsorted(ids, start) :]), k, _all)
+        return topk(xq, self._snapshot.blocks(start), k, self._passes)
+
+    def _passes(self, ids: Ids) -> NDArray[np.bool_]:
+        told: NDArray[np.bool_] = (self.bitmap[ids >> 3] >> (ids & 7).astype(np.uint8)) & 1 == 1
+        return told
+
+
+def _all(ids: Ids) -> NDArray[np.bool_]:
+    return np.ones(len(ids), bool)
 
 
 def _without(live: NDArray[np.uint8], exclude: frozenset[int]) -> NDArray[np.uint8]:
     if not exclude:
         return live
     live = live.copy()
-    for id in exclude:
-        if 0 <= id < len(live) * 8:
-            live[id >> 3] &= ~np.uint8(1 << (id & 7))
+    ids = np.fromiter(exclude, np.int64, len(exclude))
+    ids = ids[(ids >= 0) & (ids < len(live) * 8)]
+    np.bitwise_and.at(live, ids >> 3, ~(np.uint8(1) << (ids & 7).astype(np.uint8)))
     return live

@@ -192,6 +192,12 @@ class Snapshot:
             )
         return widen(out)
 
+    def blocks_of(self, ids: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.floating]]]:
+        """The rows of some ids, ascending, block by block: (ids (n,), rows (n, dim) float32).  Nothing else is read."""
+        for first in range(0, len(ids), BLOCK_ROWS):
+            part = ids[first : first + BLOCK_ROWS]
+            yield part, self.vectors(part)
+
     def _rows_of_one(self, ids: NDArray[np.int64]) -> NDArray[np.float32] | None:
         """The rows of ids that lie in one segment without gaps: the usual case, and the one that has to be fast."""
         if not len(ids):

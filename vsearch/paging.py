@@ -1,0 +1,46 @@
+"""Results beyond the first ones, without asking for all of those before them again.
+
+What was shown is left out of what is asked next, so each step wants few results, and an index stays quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Ids = NDArray[np.int64]
+    Matrix = NDArray[np.float32]
+    Bitmap = NDArray[np.uint8]
+    Find = Callable[[int, frozenset[int]], tuple[Matrix, Ids]]
+
+
+def window(find: Find, k: int, offset: int) -> tuple[Matrix, Ids]:
+    """Results ``offset`` to ``offset + k`` of one query: scores and ids, (n,) with n <= k, best first.
+
+    find: the best of a number of results without some ids: scores and ids, (1, number), -1 for none.
+    The list is that of the first k, then k more, then 2k, 4k, and so on: the same for every offset, so that windows
+    of one size fit together, and found with few searches.
+    """
+    scores, ids = find(k, frozenset())
+    scores, ids = scores[0], ids[0]
+    while len(ids) < offset + k and (ids >= 0).all():
+        more_scores, more_ids = find(len(ids), frozenset(ids.tolist()))
+        scores, ids = np.append(scores, more_scores[0]), np.append(ids, more_ids[0])
+    there = ids >= 0
+    part = slice(offset, offset + k)
+    return scores[there][part], ids[there][part]
+
+
+def older(bitmap: Bitmap, watermark: int) -> Bitmap:
+    """A bitmap of ids without those from a watermark on."""
+    kept = np.zeros_like(bitmap)
+    whole, rest = divmod(watermark, 8)
+    kept[:whole] = bitmap[:whole]
+    if rest and whole < len(bitmap):
+        kept[whole] = bitmap[whole] & ((1 << rest) - 1)
+    return kept
