@@ -9,8 +9,8 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "vsearch"
 
 FLOORS = {
-    0: ("errors", "types"),
-    1: ("sources", "decode", "files", "half", "phrases", "recipe", "recipes", "present"),
+    0: ("errors", "types", "half"),
+    1: ("sources", "decode", "files", "compare", "phrases", "recipe", "recipes", "present"),
     2: ("embed", "store", "ann", "exact"),
     3: ("filters", "ingest", "search", "build", "explain", "query", "generations", "paging", "mend", "hits", "about"),
     4: ("index",),

@@ -14,13 +14,11 @@ _RAISE = np.float32(2.0**112)
 _STEP = 1 << 18
 
 
-def widen(rows: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Finite float16 numbers as float32, exactly as ``astype``, two to three times as fast; float32 as it is.
+def widen(rows: NDArray[np.float16]) -> NDArray[np.float32]:
+    """Finite float16 numbers as float32, exactly as ``astype``, two to three times as fast.
 
     The bits of a half, moved to where float32 has its sign, exponent and fraction, are the number times 2^-112.
     """
-    if rows.dtype == np.float32:
-        return np.asarray(rows, np.float32)
     out = np.empty(rows.shape, np.float32)
     flat, bits = out.reshape(-1), np.ascontiguousarray(rows).view(np.int16).reshape(-1)
     # Piece by piece, so that the passes after the first find their numbers in the cache.

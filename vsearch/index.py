@@ -15,13 +15,14 @@ import numpy as np
 from vsearch.about import about
 from vsearch.embed import load_encoder, resolve
 from vsearch.embed.external import is_external
-from vsearch.errors import DimensionMismatch, QueryError
+from vsearch.errors import DimensionMismatch
 from vsearch.explain import Explanation, explain
+from vsearch.filters import Columns
 from vsearch.generations import Generations
 from vsearch.hits import hits
 from vsearch.ingest import Options, add_vectors, ingest
 from vsearch.mend import mend
-from vsearch.paging import older, window
+from vsearch.paging import checked, older, pages, window
 from vsearch.query import Embedded, embed, unit
 from vsearch.recipe import Modality
 from vsearch.search import search
@@ -47,23 +48,12 @@ if TYPE_CHECKING:
     from vsearch.build import Upkeep
     from vsearch.decode import Limits
     from vsearch.embed import Encoder
-    from vsearch.filters import Columns
 
     Ids = NDArray[np.int64]
     Matrix = NDArray[np.float32]
 
-MAX_K = 100_000
 Notice = Callable[[str], None]
 AnyPath = str | os.PathLike[str]
-
-
-def _checked(offset: int, k: int) -> int:
-    """The offset.  Raises QueryError for results that nobody can have."""
-    if not 1 <= k <= MAX_K:
-        raise QueryError(f"k is {k}; ask for 1 to {MAX_K:,} results")
-    if not 0 <= offset <= MAX_K - k:
-        raise QueryError(f"offset is {offset}; with {k} results it is 0 to {MAX_K - k:,}")
-    return offset
 
 
 def _silent(_: str) -> None:
@@ -105,7 +95,10 @@ def open_index(
 
 
 class Index:
-    """Pictures, their vectors and what is known of them.  Searching is safe from any number of threads."""
+    """Pictures, their vectors and what is known of them.  Searching is safe from any number of threads.
+
+    columns: what filters read.
+    """
 
     def __init__(self, store: Store, encoder: Encoder | None, notice: Notice) -> None:
         self._store = store
@@ -113,7 +106,7 @@ class Index:
         self._notice = notice
         self._loading = threading.Lock()
         self._generations = Generations(store, notice)
-        self._columns: Columns | None = None
+        self.columns = Columns(store)
 
     # Life
 
@@ -129,8 +122,7 @@ class Index:
         """Release everything.  Closing twice is harmless; any other use afterwards raises IndexClosed."""
         self._store.close()
         self._generations.forget()
-        if self._columns is not None:
-            self._columns.close()
+        self.columns.close()
 
     @property
     def path(self) -> Path:
@@ -155,16 +147,6 @@ class Index:
     def store(self) -> Store:
         """The store behind it, for what only reads: measuring, export."""
         return self._store
-
-    @property
-    def columns(self) -> Columns:
-        """What filters read, loaded when first used."""
-        from vsearch.filters import Columns
-
-        with self._loading:
-            if self._columns is None:
-                self._columns = Columns(self._store)
-            return self._columns
 
     def use_encoder(self, encoder: Encoder) -> None:
         """Use this object for embedding.  Raises EncoderMismatch when its fingerprint is not the pinned one."""
@@ -203,7 +185,7 @@ class Index:
         options = Options(limits or DecodeLimits(), workers, retry_failed, prune, yes, progress)
         pinned = self._store.encoder_info
         report = ingest(self._store, lambda: self.encoder, pinned.preprocess, source, options)
-        self.refresh_columns()
+        self.columns.refresh()
         return report
 
     def add_vectors(
@@ -225,17 +207,8 @@ class Index:
         DiskFull.
         """
         ids = add_vectors(self._store, uris, vectors, meta or {}, progress)
-        self.refresh_columns()
+        self.columns.refresh()
         return ids
-
-    def refresh_columns(self) -> None:
-        """Write what filters read of the pictures that changed; a filter would do so in memory, in every process.
-
-        ``add`` and ``add_vectors`` end with it.  Raises DiskFull, IndexNotWritable, IndexCorrupt.
-        """
-        from vsearch.filters import refresh
-
-        refresh(self._store)
 
     def remove(self, ids: Sequence[int]) -> int:
         """Forget pictures (never their files); return how many there were."""
@@ -316,20 +289,18 @@ class Index:
 
         query: str is always text; Path and PIL image are always pictures; Query combines several.
         where: a condition on the columns, in SQL: ``"taken >= '2024-01-01' and folder like 'trips/%'"``.
-        offset: leave out so many of the best, to turn pages of one size.  ``pages`` does so without gaps and
-        repetitions while pictures are added and removed.
+        offset: leave out so many of the best: pages of one size fit together while nothing changes.
         Pictures that are part of the query by id are left out.  Returns at most k hits, best first.
         Raises QueryError, FilterError, DecodeError, EncoderError, IndexCorrupt.
         """
         told = self._embed(query)
         with self._store.snapshot() as snapshot:
-            allowed = self._allowed(snapshot, where)
+            allowed, asked = self.columns.matching(snapshot, where), modality or told.modality
 
             def find(count: int, shown: frozenset[int]) -> tuple[Matrix, Ids]:
-                asked = modality or told.modality
                 return self._find(snapshot, told.vector, count, asked, told.exclude | shown, allowed)
 
-            scores, ids = window(find, k, _checked(offset, k))
+            scores, ids = window(find, checked(k, offset), offset)
             return hits(snapshot, scores, ids, offset + 1)
 
     def pages(
@@ -345,26 +316,15 @@ class Index:
         What is added after the first page was asked for does not turn up, what is removed is left out from then on,
         and nothing is shown twice or pushed off a page.  Takes what ``search`` takes, and raises what it raises.
         """
-        told = self._embed(query)
-        _checked(0, page)
-        return self._pages(told, page, modality or told.modality, where)
+        told, k = self._embed(query), checked(page)
 
-    def _pages(self, told: Embedded, page: int, modality: Modality, where: str | None) -> Iterator[list[Hit]]:
-        shown: set[int] = set()
-        watermark = None
-        while True:
-            with self._store.snapshot() as snapshot:
-                watermark = snapshot.head.next_id if watermark is None else watermark
-                allowed = self._allowed(snapshot, where)
-                allowed = older(snapshot.live if allowed is None else allowed, watermark)
-                exclude = told.exclude | shown
-                scores, ids = self._find(snapshot, told.vector, page, modality, exclude, allowed)
-                found = hits(snapshot, scores[0], ids[0], len(shown) + 1)
-            if found:
-                yield found
-            if len(found) < page:
-                return
-            shown.update(hit.id for hit in found)
+        def turn(snapshot: Snapshot, shown: frozenset[int], watermark: int) -> list[Hit]:
+            allowed, asked = self.columns.matching(snapshot, where), modality or told.modality
+            allowed = older(snapshot.live if allowed is None else allowed, watermark)
+            scores, ids = self._find(snapshot, told.vector, k, asked, told.exclude | shown, allowed)
+            return hits(snapshot, scores[0], ids[0], len(shown) + 1)
+
+        return pages(self._store.snapshot, k, turn)
 
     def search_vectors(
         self, xq: Matrix, k: int = 10, *, modality: Modality = "image", where: str | None = None
@@ -382,7 +342,7 @@ class Index:
                 raise DimensionMismatch(
                     f"queries of shape {xq.shape}; this index holds {snapshot.space.dim} dimensions"
                 )
-            return self._find(snapshot, unit(xq), k, modality, frozenset(), self._allowed(snapshot, where))
+            return self._find(snapshot, unit(xq), k, modality, frozenset(), self.columns.matching(snapshot, where))
 
     def explain(
         self, query: str | QueryValue | Query, id: int, k: int = 10, *, modality: Modality | None = None
@@ -409,11 +369,7 @@ class Index:
         exclude: frozenset[int],
         allowed: NDArray[np.uint8] | None = None,
     ) -> tuple[Matrix, Ids]:
-        _checked(0, k)
-        return search(snapshot, xq, k, modality, self._generations.of(snapshot), exclude, allowed)
-
-    def _allowed(self, snapshot: Snapshot, where: str | None) -> NDArray[np.uint8] | None:
-        return None if where is None else self.columns.matching(snapshot, where)
+        return search(snapshot, xq, checked(k), modality, self._generations.of(snapshot), exclude, allowed)
 
     def _embed(self, query: str | QueryValue | Query) -> Embedded:
         return embed(query if isinstance(query, Query) else Query(query), self._store, lambda: self.encoder)
@@ -427,9 +383,7 @@ class Index:
 
     def info(self) -> dict[str, Any]:
         """What the index is, in values that JSON can hold."""
-        told = about(self._store)
-        with self._store.snapshot() as snapshot:
-            return {**told, "columns": self.columns.names(snapshot)}
+        return {**about(self._store), "columns": self.columns.names()}
 
     def check(self) -> CheckReport:
         """Compare everything on disk with its checksums and with itself.  Changes nothing."""

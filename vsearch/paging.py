@@ -5,10 +5,15 @@ What was shown is left out of what is asked next, so each step wants few results
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from vsearch.errors import QueryError
+from vsearch.store import Snapshot
+from vsearch.types import Hit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,7 +21,35 @@ if TYPE_CHECKING:
     Ids = NDArray[np.int64]
     Matrix = NDArray[np.float32]
     Bitmap = NDArray[np.uint8]
+    Turn = Callable[[Snapshot, frozenset[int], int], list[Hit]]
     Find = Callable[[int, frozenset[int]], tuple[Matrix, Ids]]
+
+
+MAX_K = 100_000
+
+
+def checked(k: int, offset: int = 0) -> int:
+    """The number of results.  Raises QueryError for such as nobody can have."""
+    if not 1 <= k <= MAX_K:
+        raise QueryError(f"k is {k}; ask for 1 to {MAX_K:,} results")
+    if not 0 <= offset <= MAX_K - k:
+        raise QueryError(f"offset is {offset}; with {k:,} results it is 0 to {MAX_K - k:,}")
+    return k
+
+
+def pages(moments: Callable[[], AbstractContextManager[Snapshot]], page: int, turn: Turn) -> Iterator[list[Hit]]:
+    """Pages until there are no more.  turn: the best ``page`` of a moment without those shown, and older than an id."""
+    shown: set[int] = set()
+    watermark = None
+    while True:
+        with moments() as snapshot:
+            watermark = snapshot.head.next_id if watermark is None else watermark
+            found = turn(snapshot, frozenset(shown), watermark)
+        if found:
+            yield found
+        if len(found) < page:
+            return
+        shown.update(hit.id for hit in found)
 
 
 def window(find: Find, k: int, offset: int) -> tuple[Matrix, Ids]:

@@ -25,12 +25,14 @@ if TYPE_CHECKING:
 MOST_CANDIDATES = 0.25
 # Up to this share of the rows, reading those that a filter lets through one by one is quicker than reading all.
 SCATTERED = 0.5
-# Up to this many rows, comparing them all is quicker than any index.
-FEW = 20_000
-# Lists visited grow with this power of how much a filter thins them out.
-WIDENING = 0.5
-# Lists to visit hold this many times the candidates that are wanted, as far as the share that passes tells.
-PLENTY = 4.0
+# Up to this many numbers, rows times dimensions, comparing them all is quicker than any index.
+FEW = 1 << 20
+# Lists visited grow with this power of how much a filter thins them out: with 0.2, filters that have nothing to do with
+# the query were answered with the recall of unfiltered searches, or better, down to one picture of a thousand.
+WIDENING = 0.2
+# A filter that has to do with the query is known by lists that hold too little: fewer than this many candidates for
+# each result, and more lists are visited, four times as many each time.
+ENOUGH, STEP = 8, 4
 
 
 def search(
@@ -50,14 +52,13 @@ def search(
     Returns scores (nq, k) float32, cosine in [-1, 1], highest first; ids (nq, k) int64, -1 where fewer exist.
     """
     passing = Passing(snapshot, exclude, allowed)
-    if generation is None or passing.count <= FEW:
+    if generation is None or passing.count * xq.shape[1] <= FEW:
         return passing.exact(xq, k)
     ann, settings = generation.index, generation.recipe.search(modality)
     wanted = k * settings.rescore
     if wanted > max(MOST_CANDIDATES * len(ann), 10 * settings.rescore) or wanted > passing.count:
         return passing.exact(xq, k)
-    settings = widened(settings, ann, passing.count, wanted)
-    candidates = ann.search(xq, min(wanted, len(ann)), settings, passing.bitmap)
+    candidates = _candidates(ann, xq, min(wanted, len(ann)), k, settings, passing)
     found = rescore(xq, candidates, k, snapshot.vectors)
     if snapshot.head.next_id > ann.upto:
         found = merge(found, passing.exact(xq, k, ann.upto), k)
@@ -67,18 +68,30 @@ def search(
     return found
 
 
-def widened(settings: SearchSettings, ann: AnnIndex, count: int, wanted: int) -> SearchSettings:
+def _candidates(ann: AnnIndex, xq: Matrix, wanted: int, k: int, settings: SearchSettings, passing: Passing) -> Ids:
+    """Candidates (nq, wanted) among those that pass, -1 for none: the lists visited grow until there are enough."""
+    enough = min(wanted, ENOUGH * k)
+    settings = widened(settings, ann, passing.count, enough)
+    found = ann.search(xq, wanted, settings, passing.bitmap)
+    most = ann.core.nlist if ann.has_lists else len(ann) // STEP
+    while settings.nprobe < most and (short := found[:, enough - 1] < 0).any():
+        settings = replace(settings, nprobe=min(most, STEP * settings.nprobe))
+        found[short] = ann.search(xq[short], wanted, settings, passing.bitmap)
+    return found
+
+
+def widened(settings: SearchSettings, ann: AnnIndex, count: int, enough: int) -> SearchSettings:
     """Settings for searching where only ``count`` of the vectors may be found.
 
     The best of those lie further from the query than the best of all, in more lists.
     """
     thinned = len(ann) / max(count, 1)
-    if thinned < 1.05:
+    if thinned <= 1.0:
         return settings
-    lists = settings.nprobe * (thinned**WIDENING if ann.has_lists else thinned)
-    if ann.has_lists:
-        lists = max(lists, PLENTY * wanted * ann.core.nlist / max(count, 1))
-    return replace(settings, nprobe=math.ceil(lists))
+    if not ann.has_lists:
+        return replace(settings, nprobe=math.ceil(min(settings.nprobe * thinned, len(ann))))
+    lists = max(settings.nprobe * thinned**WIDENING, 2 * enough * ann.core.nlist / max(count, 1))
+    return replace(settings, nprobe=math.ceil(min(lists, ann.core.nlist)))
 
 
 class Passing:

@@ -1,8 +1,5 @@
 """Filters: which pictures a condition holds for, in the words of SQL, over columns derived from the metadata."""
 
-from __future__ import annotations
-
-from vsearch.filters.blocks import refresh
 from vsearch.filters.columns import Columns
 
-__all__ = ["Columns", "refresh"]
+__all__ = ["Columns"]
