@@ -54,6 +54,8 @@ FUNCTIONS = set(
     "list_position array_length list_extract has_tag tag_confidence ifnull nullif coalesce".split()
 )
 OF_TAGS = {"has_tag", "tag_confidence"}
+# Texts that are read as a time of their own when they are compared with one.
+MOMENTS = {"now", "today", "yesterday", "tomorrow"}
 CHANGING = {"now", "today", "age", "get_current_timestamp"}
 
 
@@ -190,6 +192,8 @@ class _Walk:
             self._function(node)
         elif kind == "TYPE":
             self._type(node)
+        elif kind == "CONSTANT":
+            self.changing |= str(node.get("literal", {}).get("text", "")).strip().lower() in MOMENTS
         for child in children(node):
             self.walk(child, depth + 1)
 
