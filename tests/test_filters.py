@@ -241,7 +241,7 @@ rescore = 4
         ("caption = 'é' and ünknown = 1", 18, "columns: id, taken"),
         ("width >", 7, "syntax error"),
         ("width > 'abc'", 0, "abc"),
-        ("iso = 1 and taken >= 'the 3rd'", 12, "the 3rd"),
+        ("iso > 1 and taken >= 'the 3rd'", 12, "the 3rd"),
         ("read_text('/etc/passwd') = ''", 0, "no function 'read_text'"),
         ("width > (select 1)", 8, "a query of its own"),
         ("", 0, "empty filter"),

@@ -17,7 +17,8 @@ from vsearch.filters.schema import batch
 from vsearch.store import Snapshot, Store
 
 _SUM = 16
-_ENDING = ".arrow"
+# The number is that of the layout in ``schema``: files of another are made again.
+_ENDING = ".1.arrow"
 
 
 def file_name(number: int, stamp: str) -> str:

@@ -71,7 +71,7 @@ class Engine:
             except (duckdb.InterruptException, duckdb.OutOfMemoryException):
                 raise
             except duckdb.Error as problem:
-                raise self._explained(told, problem) from problem
+                raise self._explained(told, problem, length) from problem
 
     @contextmanager
     def _in_time(self, where: str) -> Iterator[None]:
@@ -87,7 +87,7 @@ class Engine:
             timer.cancel()
 
     def _evaluate(self, told: Filter, length: int) -> Mask:
-        mask: Mask | None = None
+        masks: list[Mask] = []
         rest: list[Condition] = []
         by_column: dict[str, list[Condition]] = {}
         for condition in told.conditions:
@@ -98,26 +98,26 @@ class Engine:
                 rest.append(condition)
         for column, conditions in by_column.items():
             codes = self._coded[column]
-            values = np.zeros(len(codes.values), bool)
-            values[self._ids(codes.values, tuple(conditions))] = True
-            mask = codes.spread(values, length, mask)
+            masks.append(codes.spread(self._ids(codes.values, tuple(conditions), len(codes.values)), length))
         if rest:
-            found = np.zeros(length, bool)
-            found[self._ids(self._table, tuple(rest))] = True
-            mask = found if mask is None else mask & found
-        assert mask is not None
-        return mask
+            masks.append(self._ids(self._table, tuple(rest), length))
+        for other in masks[1:]:
+            masks[0] &= other
+        return masks[0]
 
-    def _ids(self, table: pa.Table, conditions: tuple[Condition, ...]) -> NDArray[np.int64]:
+    def _ids(self, table: pa.Table, conditions: tuple[Condition, ...], length: int) -> Mask:
+        """Which ids below ``length`` a table has in rows that meet all conditions."""
         self._connection.register("columns", table)
-        found: NDArray[np.int64] = self._connection.execute(self._language.statement(conditions)).fetchnumpy()["id"]
+        found = np.zeros(length, bool)
+        for chunk in self._connection.sql(self._language.statement(conditions)).to_arrow_table().column("id").chunks:
+            found[chunk.to_numpy()] = True
         return found
 
-    def _explained(self, told: Filter, problem: duckdb.Error) -> FilterError:
+    def _explained(self, told: Filter, problem: duckdb.Error, length: int) -> FilterError:
         """The error, pointing at the condition that it comes from."""
         for condition in told.conditions:
             try:
-                self._ids(self._table, (condition,))
+                self._ids(self._table, (condition,), length)
             except duckdb.Error as own:
                 return error(told.text, condition.position, _plain(own))
         return error(told.text, 0, _plain(problem))
@@ -126,32 +126,29 @@ class Engine:
 class Codes:
     """A column of few distinct texts: a condition on it is asked once for each of them, not for each picture.
 
-    values: table of all distinct values, and null last, with their codes as ``id``.
+    values: table of all distinct values, null among them, with their codes as ``id``.
     """
 
     def __init__(self, table: pa.Table, name: str) -> None:
-        known: dict[str, int] = {}
-        self._chunks: list[tuple[NDArray[np.int64], pa.Array, NDArray[np.intp]]] = []
-        ids = table.column("id").chunks
-        for chunk_ids, chunk in zip(ids, table.column(name).chunks, strict=True):
+        known: dict[str | None, int] = {}
+        self._chunks: list[tuple[NDArray[np.int64], NDArray[np.int16], NDArray[np.intp]]] = []
+        for ids, chunk in zip(table.column("id").chunks, table.column(name).chunks, strict=True):
             own = [known.setdefault(value, len(known)) for value in chunk.dictionary.to_pylist()]
-            self._chunks.append((chunk_ids.to_numpy(), chunk.indices, np.array(own, np.intp)))
-        texts = pa.array([*known, None], pa.string())
-        self.values = pa.table({"id": np.arange(len(texts)), name: texts})
+            self._chunks.append((ids.to_numpy(), chunk.indices.to_numpy(), np.array(own, np.intp)))
+        self.values = pa.table({"id": np.arange(len(known)), name: pa.array(list(known), pa.string())})
 
-    def spread(self, values: Mask, length: int, mask: Mask | None) -> Mask:
-        """From which values pass to which ids pass, (length,) bool, of those that a mask has left."""
+    def spread(self, values: Mask, length: int) -> Mask:
+        """From which values pass to which ids pass, (length,) bool."""
         out = np.zeros(length, bool)
         for ids, codes, own in self._chunks:
-            here = np.append(values[own], values[-1])
-            if len(ids) and here.any():
-                passing = here[codes.fill_null(len(own)).to_numpy()]
+            here = values[own]
+            if here.any():
                 first, last = int(ids[0]), int(ids[-1]) + 1
                 if last - first == len(ids):
-                    out[first:last] = passing
+                    np.take(here, codes, out=out[first:last], mode="clip")
                 else:
-                    out[ids] = passing
-        return out if mask is None else out & mask
+                    out[ids] = here[codes]
+        return out
 
 
 def _plain(problem: BaseException) -> str:

@@ -10,7 +10,8 @@ import pyarrow as pa
 from vsearch.store import Record
 from vsearch.types import Cell, Details, Tags
 
-CODED = pa.dictionary(pa.int32(), pa.string())
+# A block has no more pictures than such codes have values; null has a code of its own.
+CODED = pa.dictionary(pa.int16(), pa.string())
 SCHEMA = pa.schema(
     {
         "id": pa.int64(),
@@ -94,8 +95,14 @@ def _within(value: int | None) -> int | None:
 
 def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
     if kind == CODED:
-        return pa.array(values, pa.string()).dictionary_encode()
+        return coded(values)
     return pa.array(values, kind)
+
+
+def coded(texts: list[str | None]) -> pa.Array:
+    """Texts as codes into the distinct ones of them."""
+    told = pa.array(texts, pa.string()).dictionary_encode(null_encoding="encode")
+    return pa.DictionaryArray.from_arrays(told.indices.cast(pa.int16()), told.dictionary)
 
 
 def own(values: list[Cell]) -> pa.Array:

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 WIDENING = 0.2
 # A filter that has to do with the query is known by its results.  Either the lists hold too little, fewer than this
 # many candidates for each result; or more than this share of the results comes from the last half of the lists, so
-# that more are to be expected behind them.  Then more lists are visited, four times as many each time.
-ENOUGH, LATE, STEP = 8, 0.2, 4
+# that more are to be expected behind them.  Then more lists are visited, four times as many each time, until that
+# changes nothing.
+ENOUGH, LATE, STEP = 8, 0.1, 4
 
 
 def search_passing(
@@ -40,10 +41,10 @@ def search_passing(
         settings = _widened(settings, ann, passing.count, enough)
     candidates = ann.search(xq, wanted, settings, passing.bitmap)
     scores, ids = rescore(xq, candidates, k, snapshot.vectors)
-    open_ = np.arange(len(xq))
+    open_, changed = np.arange(len(xq)), np.zeros(len(xq), bool)
     most = ann.core.nlist if ann.has_lists else len(ann) // STEP
     while narrowed and settings.nprobe < most:
-        late = candidates[:, enough - 1] < 0
+        late = changed | (candidates[:, enough - 1] < 0)
         if ann.has_lists:
             late |= _late(snapshot, ann, xq[open_], ids[open_], settings.nprobe)
         open_ = open_[late]
@@ -51,7 +52,9 @@ def search_passing(
             break
         settings = replace(settings, nprobe=min(most, STEP * settings.nprobe))
         candidates = ann.search(xq[open_], wanted, settings, passing.bitmap)
+        before = ids[open_]
         scores[open_], ids[open_] = rescore(xq[open_], candidates, k, snapshot.vectors)
+        changed = (ids[open_] != before).any(axis=1)
     return scores, ids
 
 
