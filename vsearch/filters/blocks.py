@@ -28,11 +28,11 @@ def file_name(number: int, stamp: str) -> str:
 
 def read(path: Path) -> pa.RecordBatch | None:
     """The rows of a column file, mapped into memory; None when it is not there or damaged."""
-    with suppress(OSError, pa.ArrowInvalid, EOFError):
+    with suppress(OSError, pa.ArrowException, EOFError):
         with pa.memory_map(str(path)) as mapped:
             whole = mapped.read_buffer()
-        body = whole.slice(0, whole.size - _SUM)
-        if whole.size > _SUM and xxhash.xxh3_128_digest(body) == whole.slice(whole.size - _SUM).to_pybytes():
+        body = whole.slice(0, max(0, whole.size - _SUM))
+        if body.size and xxhash.xxh3_128_digest(body) == whole.slice(whole.size - _SUM).to_pybytes():
             return next(iter(pa.ipc.open_stream(body)))
     return None
 

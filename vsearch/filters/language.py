@@ -44,7 +44,7 @@ FUNCTIONS = set(
     "starts_with ends_with prefix suffix contains instr strpos position split_part levenshtein jaccard "
     "jaro_winkler_similarity strip_accents nfc_normalize regexp_extract "
     # time
-    "year month day hour minute second quarter week isoweek dayofweek isodow dayofyear weekday yearweek "
+    "year month day hour minute second quarter week dayofweek isodow dayofyear weekday yearweek "
     "dayname monthname decade century date_part datepart date_trunc datetrunc date_diff datediff age make_date "
     "make_timestamp strftime "
     "last_day epoch to_years to_months to_weeks to_days to_hours to_minutes to_seconds now today "

@@ -174,15 +174,23 @@ class Ingestion:
             if id is not None and record is not None and record.content == same.content:
                 self._unchanged += 1
                 self._batch.updates[id] = _refreshed(record, item, same)
+                self._describe(snapshot, id, item)
                 return
             moved = self._by_content.get(same.content)
             if moved:
                 old = moved.pop()
                 self._moved += 1
                 self._batch.updates[old] = _refreshed(self._vanished.pop(old), item, same)
+                self._describe(snapshot, old, item)
                 self._batch.healed.append(item.path)
                 return
             self._copy_vector(snapshot, item, same)
+
+    def _describe(self, snapshot: Snapshot, id: int, item: Item) -> None:
+        """Take over what the source says of a picture that is there already."""
+        known = snapshot.details(id)
+        if (details := with_columns(known, item.columns)) != known:
+            self._batch.details[id] = details
 
     def _copy_vector(self, snapshot: Snapshot, item: Item, same: Same | Decoded) -> bool:
         """Use the vector of a picture with the same bytes instead of embedding them again."""
