@@ -12,7 +12,7 @@ FLOORS = {
     0: ("errors", "types", "half"),
     1: ("sources", "decode", "files", "compare", "phrases", "recipe", "recipes", "present"),
     2: ("embed", "store", "ann", "exact"),
-    3: ("ingest", "search", "build", "explain", "query", "generations", "mend", "hits", "about"),
+    3: ("filters", "ingest", "search", "build", "explain", "query", "generations", "paging", "mend", "hits", "about"),
     4: ("index",),
     5: ("evaluate", "train", "__init__"),  # __init__: the lazy names of `import vsearch`
     6: ("server", "cli"),

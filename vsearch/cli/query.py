@@ -36,6 +36,15 @@ MOST = 100_000
     show_default=True,
     help="How many pictures to find.",
 )
+@click.option(
+    "--offset", type=click.IntRange(0, MOST), default=0, help="Leave out so many of the best: the next page of -k."
+)
+@click.option(
+    "--where",
+    metavar="CONDITION",
+    help="Only pictures for which this holds, in SQL: \"taken >= '2024-01-01' and width >= 2000\". "
+    "vsearch info lists the columns.",
+)
 @index_option
 @output_options
 def query(
@@ -44,6 +53,8 @@ def query(
     ids: tuple[int, ...],
     vectors: tuple[str, ...],
     k: int,
+    offset: int,
+    where: str | None,
     index_path: str | None,
     output: Output,
 ) -> int:
@@ -63,7 +74,7 @@ def query(
     told = Query(*texts, *map(Path, images), *map(Part, ids), *(read_vector(Path(file)) for file in vectors))
     with open_index(place, on_notice=say) as index:
         # A vector is taken for a text unless there is a picture: text is searched more widely.
-        hits = index.search(told, k, modality="image" if images or ids else "text")
+        hits = index.search(told, k, modality="image" if images or ids else "text", where=where, offset=offset)
         images_there = 0 if hits else len(index)
     output.present(hits, _words(texts, (*images, *vectors), ids))
     if hits:
