@@ -19,6 +19,7 @@ from vsearch.embed import load_encoder, resolve
 from vsearch.embed.external import is_external
 from vsearch.errors import DimensionMismatch, IndexCorrupt, QueryError
 from vsearch.explain import Explanation, explain
+from vsearch.fold import distinct
 from vsearch.ingest import Options, add_vectors, ingest
 from vsearch.query import Embedded, embed, unit
 from vsearch.recipe import Modality, Recipe
@@ -271,13 +272,18 @@ class Index:
         """Find the k pictures that fit best.
 
         query: str is always text; Path and PIL image are always pictures; Query combines several.
-        Pictures that are part of the query by id are left out.  Returns at most k hits, best first.
+        Pictures that are part of the query by id are left out.  Returns at most k hits, best first; files with the
+        same bytes are one hit.
         Raises QueryError, DecodeError, EncoderError, IndexCorrupt.
         """
         told = self._embed(query)
         with self._store.snapshot() as snapshot:
-            scores, ids = self._find(snapshot, told.vector, k, modality or told.modality, told.exclude)
-            return _hits(snapshot, scores[0], ids[0])
+
+            def find(count: int, exclude: frozenset[int]) -> tuple[Matrix, Ids]:
+                scores, ids = self._find(snapshot, told.vector, count, modality or told.modality, exclude)
+                return scores[0], ids[0]
+
+            return distinct(snapshot, k, find, told.exclude)
 
     def search_vectors(self, xq: Matrix, k: int = 10, *, modality: Modality = "image") -> tuple[Matrix, Ids]:
         """Find the k nearest stored vectors for each query.
@@ -423,15 +429,3 @@ class Index:
             f"embedded {report.added:,} damaged vectors again from their pictures",
             *([f"dropped {left:,} pictures whose vectors are damaged and whose files are gone"] if left else []),
         ]
-
-
-def _hits(snapshot: Snapshot, scores: NDArray[np.float32], ids: Ids) -> list[Hit]:
-    hits: list[Hit] = []
-    for score, id in zip(scores.tolist(), ids.tolist(), strict=True):
-        if id >= 0:
-            record = snapshot.record(id)
-            if record is None:
-                raise IndexCorrupt(f"the picture with id {id} has lost its record; mend it with: vsearch repair", (id,))
-            at = (record.path, record.caption, record.width, record.height)
-            hits.append(Hit(len(hits) + 1, id, min(1.0, max(-1.0, score)), *at))
-    return hits

@@ -125,7 +125,10 @@ class RepairReport:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One result of a search.  score: cosine in [-1, 1], higher is better.  rank starts at 1."""
+    """One result of a search.  score: cosine in [-1, 1], higher is better.  rank starts at 1.
+
+    raw_copies: paths of other files with the very same bytes.
+    """
 
     rank: int
     id: int
@@ -134,11 +137,17 @@ class Hit:
     caption: str | None
     width: int
     height: int
+    raw_copies: tuple[bytes, ...] = ()
 
     @property
     def path(self) -> Path:
         """Where the picture is (undecodable bytes as surrogate escapes, as Python does)."""
         return Path(os.fsdecode(self.raw_path))
+
+    @property
+    def copies(self) -> tuple[Path, ...]:
+        """Where else the same bytes are."""
+        return tuple(Path(os.fsdecode(path)) for path in self.raw_copies)
 
     @property
     def uri(self) -> str:

@@ -21,6 +21,7 @@ DIGITS = 6
 def json_lines(hits: Sequence[Hit]) -> str:
     """One JSON object a line: rank, id, score, uri, path, caption, width, height.
 
+    ``copies`` follows where other files have the same bytes: their uri and path each.
     A path that is not UTF-8 is shown with U+FFFD beside ``path_b64``, the base64 of its bytes.
     A score that is not finite is null: JSON has no word for it.
     """
@@ -45,7 +46,8 @@ def path_fields(path: bytes) -> dict[str, str]:
 def _record(hit: Hit) -> dict[str, Any]:
     score = round(hit.score, DIGITS) if math.isfinite(hit.score) else None
     size = {"caption": hit.caption, "width": hit.width, "height": hit.height}
-    return {"rank": hit.rank, "id": hit.id, "score": score, **path_fields(hit.raw_path), **size}
+    copies = {"copies": [path_fields(path) for path in hit.raw_copies]} if hit.raw_copies else {}
+    return {"rank": hit.rank, "id": hit.id, "score": score, **path_fields(hit.raw_path), **size, **copies}
 
 
 def csv(hits: Sequence[Hit]) -> str:

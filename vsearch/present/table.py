@@ -11,11 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from vsearch.present.names import printable
-from vsearch.types import Hit
+from vsearch.types import Hit, file_uri
 
 
 def table(hits: Sequence[Hit], base: bytes = b"") -> Table:
     """Rank, score, path and caption.  Paths below ``base`` (a folder) are shown relative to it.
+
+    Copies of a picture, files with the same bytes, are named below it.
 
     Paths are hyperlinks where the terminal knows them.  The caption column is there when any hit has one.
     """
@@ -28,6 +30,8 @@ def table(hits: Sequence[Hit], base: bytes = b"") -> Table:
         made.add_column("caption", overflow="fold", style="italic")
     for hit in hits:
         name = Text(printable(relative(hit.raw_path, base)), style=Style(link=hit.uri))
+        for copy in hit.raw_copies:
+            name.append(f"\n= {printable(relative(copy, base))}", style=Style(dim=True, link=file_uri(copy)))
         caption = [Text(one_line(hit.caption))] if with_captions else []
         made.add_row(str(hit.rank), f"{hit.score:.3f}", name, *caption)
     return made
