@@ -10,7 +10,7 @@ from test_cli import run
 
 import vsearch
 from vsearch.embed import load_encoder
-from vsearch.fold import distinct
+from vsearch.hits import distinct
 from vsearch.store import Addition, Batch, Record, Store
 
 
@@ -113,7 +113,7 @@ def test_copies_are_shown_by_the_program(tmp_path, copied):
     assert run("index", "photos", "--encoder", "toy", cwd=tmp_path)[0] == 0
     assert run("query", "blue", "-k", "1", cwd=tmp_path)[1] == (
         "#   score   picture\n"
-        "─────────────────────────────────\n"
+        "────────────────────────────────\n"
         "1   1.000   photos/blue.png\n"
         "            = photos/light/a.png\n"
     )
