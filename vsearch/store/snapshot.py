@@ -11,18 +11,19 @@ import numpy as np
 
 from vsearch.errors import IndexCorrupt
 from vsearch.half import widen
-from vsearch.store import derived
+from vsearch.store import derived, described
 from vsearch.store import live as live_ids
 from vsearch.store.batch import path_key
 from vsearch.store.records import Derived, Head, Record, Space, id_key, key_id, opened
 from vsearch.store.segments import SegmentReader, damaged_rows, row_is_whole
-from vsearch.types import Failure
+from vsearch.types import Details, Failure, Tags
 
 if TYPE_CHECKING:
     import lmdb
     from numpy.typing import NDArray
 
 BLOCK_ROWS = 8192
+_DESCRIPTIONS = (("the details", b"detail"), ("the tags", b"tag"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,49 @@ class Snapshot:
                     damaged.append(int.from_bytes(key, "big"))
                 else:
                     yield id, record
+
+    def details(self, id: int) -> Details:
+        """What is known of a picture besides its record; empty where nothing is."""
+        raw = self._described(b"detail", id)
+        return Details() if raw is None else described.unpack_details(raw)
+
+    def tags(self, id: int) -> Tags:
+        """The tags of a picture."""
+        raw = self._described(b"tag", id)
+        return () if raw is None else described.unpack_tags(raw)
+
+    def _described(self, table: bytes, id: int) -> bytes | None:
+        # An older index that is open for reading lacks these tables.
+        there = self._tables.get(table)
+        return None if there is None else self._txn.get(id_key(id), db=there)
+
+    def block(self, number: int) -> Iterator[tuple[int, Record, Details, Tags]]:
+        """All that filters may ask of the pictures of a block of ids, missing ones too, in id order."""
+        with self._txn.cursor(self._tables[b"item"]) as cursor:
+            more = cursor.set_range(id_key(number * described.BLOCK_IDS))
+            while more and (id := key_id(cursor.key())) < (number + 1) * described.BLOCK_IDS:
+                yield id, Record.unpack(cursor.value()), self.details(id), self.tags(id)
+                more = cursor.next()
+
+    def damaged_descriptions(self) -> Iterator[str]:
+        """Which tables of details and tags have damaged entries or such of no picture, in words."""
+        for name, table in ((n, self._tables[t]) for n, t in _DESCRIPTIONS if t in self._tables):
+            with self._txn.cursor(table) as cursor:
+                bad = sum(not described.is_whole(raw) or not self._is_kept(key) for key, raw in cursor)
+            if bad:
+                yield f"{name} of {bad} pictures are damaged"
+
+    def _is_kept(self, key: bytes) -> bool:
+        return self._txn.get(key, db=self._tables[b"item"]) is not None
+
+    def stamps(self) -> dict[int, str]:
+        """Block of ids → a name of what its columns say; empty for an older index that is open for reading."""
+        table = self._tables.get(b"stamp")
+        return {} if table is None else described.stamps(self._txn, table)
+
+    def roots(self) -> tuple[bytes, ...]:
+        """The folders that pictures come from, each with a slash at its end, none inside another."""
+        return described.roots(self._txn, self._tables[b"state"])
 
     def kept_ids(self) -> NDArray[np.int64]:
         """Ids of all pictures, missing ones too, ascending."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from vsearch import files
 from vsearch.errors import IndexClosed, IndexCorrupt, IndexExists, IndexNotWritable
-from vsearch.store import derived, segments
+from vsearch.store import derived, described, segments
 from vsearch.store import live as live_ids
 from vsearch.store.batch import Batch, path_key
 from vsearch.store.changes import Changes, matrix_of
@@ -93,6 +93,7 @@ class Store:
             store = cls(root, env, identity, lock)
             store._check_identity()
             if write:
+                store._add_later_tables()
                 store.collect_garbage()
             on_error.pop_all()
         return store
@@ -216,6 +217,12 @@ class Store:
             raise IndexCorrupt(f"{self.layout.data}: the metadata has lost the space {head.space!r}; restore a backup")
         return decode(raw, Space, "a space")
 
+    def _add_later_tables(self) -> None:
+        with files.storage_errors(self.layout.root), _lmdb_write_errors(self.layout.root):
+            if self._env.add_later_tables():
+                with self._env.write() as txn:
+                    described.stamp_all(txn, self._env.tables)
+
     def _check_identity(self) -> None:
         with self.read() as txn:
             if self.head_in(txn).identity != self.identity:
@@ -301,7 +308,13 @@ class Store:
             changes.drop(id)
         for id, record in batch.updates.items():
             changes.update(id, record)
-        ids = [changes.add(a.record) for a in batch.additions]
+        for id, details in batch.details.items():
+            changes.describe(id, details)
+        for id, tags in batch.tags.items():
+            changes.tag(id, tags)
+        ids = [changes.add(a.record, a.details) for a in batch.additions]
+        if batch.roots:
+            described.add_roots(txn, self._env.tables, batch.roots)
         self.put_head(txn, changes.finish())
         return ids
 
@@ -340,6 +353,7 @@ class Store:
             changes = Changes(txn, self._env.tables, head)
             for id, record in records.items():
                 changes.update(id, record)
+            described.drop_others(txn, self._env.tables, records.keys())
             self.put_head(txn, changes.finish())
 
     def entries_in(self, snapshot: Snapshot) -> dict[bytes, int]:
