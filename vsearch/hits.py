@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vsearch.errors import IndexCorrupt
+from vsearch.errors import IndexCorrupt, QueryError
 from vsearch.store import Snapshot
 from vsearch.types import Hit
 
@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
     Find = Callable[[int, frozenset[int]], tuple[NDArray[np.float32], NDArray[np.int64]]]
 
-MOST = 100_000
+MAX_K = 100_000
+
+
+def check_k(k: int) -> None:
+    """Raise QueryError for a k out of range."""
+    if not 1 <= k <= MAX_K:
+        raise QueryError(f"k is {k}; ask for 1 to {MAX_K:,} results")
 
 
 def distinct(snapshot: Snapshot, k: int, find: Find, exclude: Iterable[int] = ()) -> list[Hit]:
@@ -38,7 +44,7 @@ def distinct(snapshot: Snapshot, k: int, find: Find, exclude: Iterable[int] = ()
                 _take(snapshot, score, id, found, hidden)
         if len(found) >= k or (ids < 0).any():
             break
-        wanted = min(2 * wanted, MOST)
+        wanted = min(2 * wanted, MAX_K)
     best = sorted(found.values(), key=lambda hit: (-hit.score, hit.id))[:k]
     return [replace(hit, rank=rank) for rank, hit in enumerate(best, 1)]
 

@@ -15,10 +15,10 @@ import numpy as np
 from vsearch.about import about
 from vsearch.embed import load_encoder, resolve
 from vsearch.embed.external import is_external
-from vsearch.errors import DimensionMismatch, QueryError
+from vsearch.errors import DimensionMismatch
 from vsearch.explain import Explanation, explain
 from vsearch.generations import Generations
-from vsearch.hits import distinct
+from vsearch.hits import check_k, distinct
 from vsearch.ingest import Options, add_vectors, ingest
 from vsearch.mend import mend
 from vsearch.query import Embedded, embed, unit
@@ -28,6 +28,7 @@ from vsearch.sources import Source
 from vsearch.sources import files as pictures
 from vsearch.store import Batch, Snapshot, Store, maintain
 from vsearch.store.check import check as check_store
+from vsearch.texts import TextSets
 from vsearch.types import (
     AddReport,
     CheckReport,
@@ -38,7 +39,9 @@ from vsearch.types import (
     Query,
     QueryValue,
     RepairReport,
+    Target,
 )
+from vsearch.words import Words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,7 +53,6 @@ if TYPE_CHECKING:
     Ids = NDArray[np.int64]
     Matrix = NDArray[np.float32]
 
-MAX_K = 100_000
 Notice = Callable[[str], None]
 AnyPath = str | os.PathLike[str]
 
@@ -93,7 +95,7 @@ def open_index(
     return index
 
 
-class Index:
+class Index(Words):
     """Pictures, their vectors and what is known of them.  Searching is safe from any number of threads."""
 
     def __init__(self, store: Store, encoder: Encoder | None, notice: Notice) -> None:
@@ -101,6 +103,7 @@ class Index:
         self._encoder = encoder
         self._notice = notice
         self._loading = threading.Lock()
+        self._texts = TextSets(store, lambda lines: self.encoder.encode_texts(lines), notice)
         self._generations = Generations(store, notice)
 
     # Life
@@ -265,15 +268,25 @@ class Index:
 
     # Searching
 
-    def search(self, query: str | QueryValue | Query, k: int = 10, *, modality: Modality | None = None) -> list[Hit]:
-        """Find the k pictures that fit best.
+    def search(
+        self,
+        query: str | QueryValue | Query,
+        k: int = 10,
+        *,
+        modality: Modality | None = None,
+        target: Target = "pictures",
+    ) -> list[Hit]:
+        """Find the k pictures that fit best, or with ``target="captions"`` the k captions of the collection.
 
         query: str is always text; Path and PIL image are always pictures; Query combines several.
         Pictures that are part of the query by id are left out.  Returns at most k hits, best first; files with the
-        same bytes are one hit.
+        same bytes are one hit, and so are pictures with the same caption when captions are wanted.
+        Captions are compared exactly, by the vectors of their lines, which are made when first asked for and kept.
         Raises QueryError, DecodeError, EncoderError, IndexCorrupt.
         """
         told = self._embed(query)
+        if target == "captions":
+            return self._captions(told.vector, k)
         with self._store.snapshot() as snapshot:
 
             def find(count: int, exclude: frozenset[int]) -> tuple[Matrix, Ids]:
@@ -317,8 +330,7 @@ class Index:
     def _find(
         self, snapshot: Snapshot, xq: Matrix, k: int, modality: Modality, exclude: frozenset[int]
     ) -> tuple[Matrix, Ids]:
-        if not 1 <= k <= MAX_K:
-            raise QueryError(f"k is {k}; ask for 1 to {MAX_K:,} results")
+        check_k(k)
         return search(snapshot, xq, k, modality, self._generations.of(snapshot), exclude)
 
     def _embed(self, query: str | QueryValue | Query) -> Embedded:

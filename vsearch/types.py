@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
+Target = Literal["pictures", "captions"]
 QueryValue = Union[str, Path, "Image", "NDArray[np.floating]"]
 
 
@@ -157,7 +158,8 @@ class RepairReport:
 class Hit:
     """One result of a search.  score: cosine in [-1, 1], higher is better.  rank starts at 1.
 
-    raw_copies: paths of other files with the very same bytes.
+    raw_copies: paths of other files with the very same bytes.  ids: of a caption that was searched for, all pictures
+    that have it; empty for a picture.
     """
 
     rank: int
@@ -168,6 +170,7 @@ class Hit:
     width: int
     height: int
     raw_copies: tuple[bytes, ...] = ()
+    ids: tuple[int, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -284,3 +287,29 @@ class Label:
 
     name: str
     confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class TagReport:
+    """What ``Index.tag`` did.  pictures: looked at.  tagged: those of them that have a tag now."""
+
+    pictures: int
+    tagged: int
+    labels: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """A text near to a picture.  score: cosine in [-1, 1]."""
+
+    text: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What texts lie nearest to a picture: captions of the collection, and phrases of the bundled vocabulary."""
+
+    captions: tuple[Hit, ...]
+    phrases: tuple[Phrase, ...]

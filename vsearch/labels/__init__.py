@@ -5,5 +5,6 @@ from __future__ import annotations
 from vsearch.labels.classifier import Classifier
 from vsearch.labels.pictures import classify
 from vsearch.labels.reading import read_labels
+from vsearch.labels.tagging import clear, tag
 
-__all__ = ["Classifier", "classify", "read_labels"]
+__all__ = ["Classifier", "classify", "clear", "read_labels", "tag"]

@@ -21,7 +21,7 @@ DIGITS = 6
 def json_lines(hits: Sequence[Hit]) -> str:
     """One JSON object a line: rank, id, score, uri, path, caption, width, height.
 
-    ``copies`` follows where other files have the same bytes: their uri and path each.
+    ``copies`` follows where other files have the same bytes: their uri and path each; ``ids`` for a caption.
     A path that is not UTF-8 is shown with U+FFFD beside ``path_b64``, the base64 of its bytes.
     A score that is not finite is null: JSON has no word for it.
     """
@@ -47,7 +47,8 @@ def _record(hit: Hit) -> dict[str, Any]:
     score = round(hit.score, DIGITS) if math.isfinite(hit.score) else None
     size = {"caption": hit.caption, "width": hit.width, "height": hit.height}
     copies = {"copies": [path_fields(path) for path in hit.raw_copies]} if hit.raw_copies else {}
-    return {"rank": hit.rank, "id": hit.id, "score": score, **path_fields(hit.raw_path), **size, **copies}
+    ids = {"ids": list(hit.ids)} if hit.ids else {}
+    return {"rank": hit.rank, "id": hit.id, "score": score, **path_fields(hit.raw_path), **size, **copies, **ids}
 
 
 def csv(hits: Sequence[Hit]) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from vsearch.texts.find import captions, phrases
 from vsearch.texts.sets import TextSets
 from vsearch.texts.textset import TextSet
 
-__all__ = ["TextSet", "TextSets"]
+__all__ = ["TextSet", "TextSets", "captions", "phrases"]
