@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vsearch.about import about
+from vsearch.confidence import Backgrounds
 from vsearch.embed import load_encoder, resolve
 from vsearch.embed.external import is_external
 from vsearch.errors import DimensionMismatch
 from vsearch.explain import Explanation, explain
+from vsearch.feedback import refined
 from vsearch.generations import Generations
 from vsearch.hits import check_k, distinct
 from vsearch.ingest import Options, add_vectors, ingest
@@ -103,8 +105,9 @@ class Index(Words):
         self._encoder = encoder
         self._notice = notice
         self._loading = threading.Lock()
-        self._texts = TextSets(store, lambda lines: self.encoder.encode_texts(lines), notice)
+        self._texts = TextSets(store, self._encode_texts, notice)
         self._generations = Generations(store, notice)
+        self._backgrounds = Backgrounds(store)
 
     # Life
 
@@ -181,7 +184,9 @@ class Index(Words):
 
         options = Options(limits or DecodeLimits(), workers, retry_failed, prune, yes, progress)
         pinned = self._store.encoder_info
-        return ingest(self._store, lambda: self.encoder, pinned.preprocess, source, options)
+        report = ingest(self._store, lambda: self.encoder, pinned.preprocess, source, options)
+        self._renew_background()
+        return report
 
     def add_vectors(
         self,
@@ -200,7 +205,13 @@ class Index(Words):
         batches.  Raises DimensionMismatch (shape; a row that is zero or not finite), SourceError, IndexNotWritable,
         DiskFull.
         """
-        return add_vectors(self._store, uris, vectors, meta or {}, progress)
+        ids = add_vectors(self._store, uris, vectors, meta or {}, progress)
+        self._renew_background()
+        return ids
+
+    def _renew_background(self) -> None:
+        encode = self._encode_texts if self._knows_texts else None
+        self._backgrounds.renew(encode, lambda xq, modality: self.search_vectors(xq, 1, modality=modality)[0][:, 0])
 
     def remove(self, ids: Sequence[int]) -> int:
         """Forget pictures (never their files); return how many there were."""
@@ -254,9 +265,14 @@ class Index(Words):
     def _upkeep(self) -> Upkeep:
         from vsearch.build import Upkeep
 
-        knows_texts = not is_external(self.encoder_info.name)
-        encode = (lambda texts: self.encoder.encode_texts(texts)) if knows_texts else None
-        return Upkeep(self._store, encode, self._notice)
+        return Upkeep(self._store, self._encode_texts if self._knows_texts else None, self._notice)
+
+    @property
+    def _knows_texts(self) -> bool:
+        return not is_external(self.encoder_info.name)
+
+    def _encode_texts(self, texts: Sequence[str]) -> Matrix:
+        return self.encoder.encode_texts(texts)
 
     def compact(self) -> int:
         """Give back the room of forgotten pictures; return how many vectors went."""
@@ -275,25 +291,37 @@ class Index(Words):
         *,
         modality: Modality | None = None,
         target: Target = "pictures",
+        more: Sequence[int] = (),
+        less: Sequence[int] = (),
+        include_query: bool = False,
+        min_confidence: float | None = None,
     ) -> list[Hit]:
         """Find the k pictures that fit best, or with ``target="captions"`` the k captions of the collection.
 
         query: str is always text; Path and PIL image are always pictures; Query combines several.
-        Pictures that are part of the query by id are left out.  Returns at most k hits, best first; files with the
-        same bytes are one hit, and so are pictures with the same caption when captions are wanted.
+        Pictures that are part of the query are left out, by id, path or content, unless ``include_query``.
+        more, less: ids of pictures marked as right and as wrong, by which the query is moved (see ``feedback``); the
+        wrong ones are left out.  min_confidence: in [0, 1], leave out hits with less.
+        Returns at most k hits, best first; files with the same bytes are one hit, and so are pictures with the same
+        caption when captions are wanted, which have no confidence.
         Captions are compared exactly, by the vectors of their lines, which are made when first asked for and kept.
         Raises QueryError, DecodeError, EncoderError, IndexCorrupt.
         """
-        told = self._embed(query)
+        told = self._embed(query, include_query)
+        if more or less:
+            with self._store.snapshot() as snapshot:
+                told = refined(snapshot, told, more, less)
         if target == "captions":
             return self._captions(told.vector, k)
+        asked = modality or told.modality
         with self._store.snapshot() as snapshot:
 
             def find(count: int, exclude: frozenset[int]) -> tuple[Matrix, Ids]:
-                scores, ids = self._find(snapshot, told.vector, count, modality or told.modality, exclude)
+                scores, ids = self._find(snapshot, told.vector, count, asked, exclude)
                 return scores[0], ids[0]
 
-            return distinct(snapshot, k, find, told.exclude)
+            found = distinct(snapshot, k, find, told.exclude)
+            return self._backgrounds.rated(snapshot, found, told.vector[0], asked, min_confidence)
 
     def search_vectors(self, xq: Matrix, k: int = 10, *, modality: Modality = "image") -> tuple[Matrix, Ids]:
         """Find the k nearest stored vectors for each query.
@@ -333,8 +361,9 @@ class Index(Words):
         check_k(k)
         return search(snapshot, xq, k, modality, self._generations.of(snapshot), exclude)
 
-    def _embed(self, query: str | QueryValue | Query) -> Embedded:
-        return embed(query if isinstance(query, Query) else Query(query), self._store, lambda: self.encoder)
+    def _embed(self, query: str | QueryValue | Query, include_query: bool = False) -> Embedded:
+        told = query if isinstance(query, Query) else Query(query)
+        return embed(told, self._store, lambda: self.encoder, include_query)
 
     # Knowing
 
