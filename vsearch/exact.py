@@ -76,7 +76,8 @@ def rescore(xq: Matrix, candidates: Ids, k: int, vectors: Callable[[Ids], Matrix
         ids = ids[np.searchsorted(ids, 0) :]
         if len(ids):
             exact = vectors(ids) @ query
-            best = np.lexsort((ids, -exact))[:k]
+            # Ids ascend, so a stable order leaves ties to the lower id.
+            best = (-exact).argsort(kind="stable")[:k]
             scores[row, : len(best)], found[row, : len(best)] = exact[best], ids[best]
     return scores, found
 

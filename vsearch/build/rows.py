@@ -55,6 +55,4 @@ def kept_blocks(snapshot: Snapshot, kept: Ids, start: int = 0) -> Iterator[tuple
 def release(snapshot: Snapshot) -> None:
     """Tell the system that the pages read so far are not needed here: mapped files count as memory of the process."""
     for reader in snapshot.readers:
-        mapping = getattr(reader.rows, "_mmap", None)
-        if mapping is not None:
-            mapping.madvise(mmap.MADV_DONTNEED)
+        reader.mapping.madvise(mmap.MADV_DONTNEED)
