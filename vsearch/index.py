@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vsearch.about import about
-from vsearch.confidence import Backgrounds
+from vsearch.confidence import Background, Backgrounds
 from vsearch.embed import load_encoder, resolve
 from vsearch.embed.external import is_external
 from vsearch.errors import DimensionMismatch
@@ -338,6 +338,10 @@ class Index(Words):
                     f"queries of shape {xq.shape}; this index holds {snapshot.space.dim} dimensions"
                 )
             return self._find(snapshot, unit(xq), k, modality, frozenset())
+
+    def background(self, snapshot: Snapshot) -> Background | None:
+        """What confidences are told from, as of a snapshot of ``store``; None where they are not known."""
+        return self._backgrounds.of(snapshot)
 
     def explain(
         self, query: str | QueryValue | Query, id: int, k: int = 10, *, modality: Modality | None = None

@@ -19,23 +19,19 @@ if TYPE_CHECKING:
 MOST = 100_000
 
 
-class _Ids(click.ParamType[tuple[int, ...]]):
-    """Ids with commas between them."""
-
-    name = "ID,ID"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        told = str(value)
-        if all(id.strip().isdecimal() for id in told.split(",")):
-            return tuple(map(int, told.split(",")))
-        self.fail(f"{told!r} is not a list of ids, as in 7,12; ids are shown by: vsearch query --json", param, ctx)
+def _read_ids(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> list[int]:
+    told = [id.strip() for ids in given for id in ids.split(",")]
+    for id in told:
+        if not id.isdecimal():
+            raise click.BadParameter(f"{id!r} is no id; give ids as in 7,12, which vsearch query --json shows.")
+    return list(map(int, told))
 
 
 @click.command()
 @terms_options
 @click.option("--keep-query", is_flag=True, help="Do not leave the pictures of the query out of the results.")
-@click.option("--more", metavar="ID,ID", type=_Ids(), multiple=True, help="Results that were right: find more such.")
-@click.option("--less", metavar="ID,ID", type=_Ids(), multiple=True, help="Results that were wrong: leave them out.")
+@click.option("--more", metavar="ID,ID", multiple=True, callback=_read_ids, help="Results that were right.")
+@click.option("--less", metavar="ID,ID", multiple=True, callback=_read_ids, help="Results that were wrong.")
 @click.option(
     "--min-confidence", metavar="P", type=click.FloatRange(0, 1), help="Leave out results of less confidence."
 )
@@ -54,8 +50,8 @@ class _Ids(click.ParamType[tuple[int, ...]]):
 def query(
     terms: Terms,
     keep_query: bool,
-    more: tuple[tuple[int, ...], ...],
-    less: tuple[tuple[int, ...], ...],
+    more: list[int],
+    less: list[int],
     min_confidence: float | None,
     strict: bool,
     k: int,
@@ -79,8 +75,8 @@ def query(
             k,
             # A vector is taken for a text unless there is a picture: text is searched more widely.
             modality="text" if terms.vectors and not (terms.images or terms.ids) else None,
-            more=[id for ids in more for id in ids],
-            less=[id for ids in less for id in ids],
+            more=more,
+            less=less,
             include_query=keep_query,
             min_confidence=least,
         )
