@@ -13,8 +13,8 @@ FLOORS = {
     1: ("sources", "decode", "files", "half", "phrases", "prompts", "recipe", "recipes", "present"),
     2: ("embed", "store", "ann", "exact", "moving"),
     3: ("ingest", "search", "build", "explain", "query", "generations", "mend", "hits", "about")
-    + ("labels", "texts", "duplicates", "confidence", "feedback"),
-    4: ("words",),
+    + ("labels", "texts", "duplicates", "confidence"),
+    4: ("words", "feedback"),
     5: ("index",),
     6: ("evaluate", "train", "__init__"),  # __init__: the lazy names of `import vsearch`
     7: ("server", "cli"),
