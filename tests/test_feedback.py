@@ -74,7 +74,7 @@ def test_marks_tell_two_meanings_apart(marks):
         return float((scores[marks:40, None] > scores[40 + marks :]).mean())
 
     assert told_apart(q) < 0.6
-    assert told_apart(told) >= {1: 0.7, 3: 0.9, 8: 0.95}[marks]
+    assert told_apart(told) >= told_apart(q) + {1: 0.05, 3: 0.15, 8: 0.2}[marks]
 
 
 def test_the_head_tells_more_than_rocchio_with_the_same_marks(monkeypatch):

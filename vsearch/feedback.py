@@ -60,11 +60,18 @@ def direction(query: Matrix, right: Matrix, wrong: Matrix) -> Matrix:
     query: (dim,) of unit length.  right, wrong: (n, dim) and (m, dim) marked vectors; either may be empty.
     Raises QueryError when they cancel each other out.
     """
+    moved = rocchio(query, right, wrong)
+    if min(len(right), len(wrong)) < ENOUGH:
+        return moved
+    rows = np.concatenate([right, wrong]).astype(np.float64)
+    y = np.repeat([1.0, -1.0], [len(right), len(wrong)])
+    return _unit(_head(SCALE * moved.astype(np.float64), rows, y))
+
+
+def rocchio(query: Matrix, right: Matrix, wrong: Matrix) -> Matrix:
+    """The query moved by Rocchio's formula alone: shapes and errors as in ``direction``."""
     q, good, bad = (np.asarray(values, np.float64) for values in (query, right, wrong))
-    moved = _unit(q + RIGHT * _mean(good) - WRONG * _mean(bad))
-    if min(len(good), len(bad)) >= ENOUGH:
-        moved = _unit(_head(SCALE * moved, np.concatenate([good, bad]), np.repeat([1.0, -1.0], [len(good), len(bad)])))
-    return moved.astype(np.float32)
+    return _unit(q + RIGHT * _mean(good) - WRONG * _mean(bad))
 
 
 def _mean(rows: Exact) -> Exact:
@@ -72,11 +79,11 @@ def _mean(rows: Exact) -> Exact:
     return told
 
 
-def _unit(vector: Exact) -> Exact:
+def _unit(vector: Exact) -> Matrix:
     length = float(np.linalg.norm(vector))
     if length < 1e-6:
         raise QueryError("the marked pictures and the query cancel each other out; mark others")
-    return vector / length
+    return (vector / length).astype(np.float32)
 
 
 def _head(prior: Exact, rows: Exact, y: Exact) -> Exact:
