@@ -157,8 +157,8 @@ def test_audit_golden(shown):
         "Shares of groups are of the pictures that are decided.\n"
         "Skew is ln(share in the top / share in the collection): 0 is equal, +0.69 twice as many, -0.69 half.\n"
         "NDKL is 0.693; random rankings of this length have 0.332.\n"
-        "The groups are assigned by the encoder that ranked the pictures: where it errs for a group, both figures err.\n"
-        "They are what a picture looks like to an encoder, not who anybody is; check a sample by eye before you conclude.\n"
+        "The encoder that ranked the pictures also assigned the groups: where it errs for one, both figures err.\n"
+        "A group is what a picture looks like to an encoder, not who anybody is; look at some before you conclude.\n"
         "The yardstick is this collection, whose own make-up may be skewed.\n"
         "Intervals cover the chance of few pictures only, not wrong assignments.\n"
     )

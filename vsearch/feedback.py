@@ -51,7 +51,8 @@ def refined(snapshot: Snapshot, query: Embedded, more: Sequence[int], less: Sequ
         raise QueryError(f"no picture has the id {unknown}; ids are shown by: vsearch query --json")
     rows = [snapshot.vectors(np.array(sorted({*ids}), np.int64)) for ids in (more, less)]
     vector = direction(query.vector[0], *rows)[None]
-    return replace(query, vector=vector, exclude=(query.exclude - {*more}) | {*less})
+    exclude = (query.exclude - {*more}) | {*less}
+    return replace(query, vector=vector, exclude=exclude, has_pictures=True)
 
 
 def direction(query: Matrix, right: Matrix, wrong: Matrix) -> Matrix:

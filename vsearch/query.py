@@ -33,12 +33,17 @@ class Embedded:
     """A query as a vector: (1, dim) float32 of unit length.
 
     modality: ``text`` when texts have at least a fifth of the weight.  exclude: ids of the pictures that are part of
-    it.
+    it.  has_pictures: whether any part, or anything that it was moved by, is a picture.
     """
 
     vector: Matrix
     modality: Modality
     exclude: frozenset[int]
+    has_pictures: bool = False
+
+    def judged_as(self, asked: Modality) -> tuple[Modality, ...]:
+        """Which backgrounds its hits are compared with, when it is searched as ``asked``: both for a mixture."""
+        return ("text", "image") if asked == "text" and self.has_pictures else (asked,)
 
 
 def embed(query: Query, store: Store, encoder: Callable[[], Encoder], include_query: bool = False) -> Embedded:
@@ -64,7 +69,8 @@ def embed(query: Query, store: Store, encoder: Callable[[], Encoder], include_qu
         raise QueryError("the parts of this query cancel each other out; change their weights")
     modality: Modality = "text" if sum(abs(weight) for _, weight in texts) >= TEXT_SHARE else "image"
     exclude = frozenset() if include_query else frozenset(known)
-    return Embedded(unit(total[None].astype(np.float32)), modality, exclude)
+    pictures = any(not isinstance(part.value, str | np.ndarray) for part in query.parts)
+    return Embedded(unit(total[None].astype(np.float32)), modality, exclude, pictures)
 
 
 def _weights(query: Query) -> list[float]:

@@ -43,9 +43,13 @@ class Background(msgspec.Struct, frozen=True):
     text: Null | None
     image: Null | None
 
+    def null(self, modality: Modality) -> Null | None:
+        """The null distribution of a modality."""
+        return self.text if modality == "text" else self.image
+
     def confidence(self, query: Matrix, modality: Modality, score: float) -> float | None:
         """The confidence of a hit.  query: (dim,) of unit length.  None where it cannot be told."""
-        null = self.text if modality == "text" else self.image
+        null = self.null(modality)
         if null is None:
             return None
         return null.confidence(score - float(query @ np.frombuffer(self.mean, "<f4")))

@@ -56,21 +56,29 @@ class Backgrounds:
             return self._last[1] if self._last[0] == named.name else None
 
     def rated(
-        self, snapshot: Snapshot, hits: list[Hit], query: Matrix, modality: Modality, least: float | None = None
+        self,
+        snapshot: Snapshot,
+        hits: list[Hit],
+        query: Matrix,
+        modalities: Sequence[Modality],
+        least: float | None = None,
     ) -> list[Hit]:
         """Hits with their confidence, those of at least ``least`` where that is given.
 
-        query: (dim,) of unit length.  Raises QueryError for a ``least`` out of range, or when confidences are not
-        known.
+        query: (dim,) of unit length.  modalities: what it is made of; the least of their confidences counts, since a
+        mixture reaches higher scores than a text, whatever it means.
+        Raises QueryError for a ``least`` out of range, or when confidences are not known.
         """
         if least is not None and not 0 <= least <= 1:
             raise QueryError(f"a confidence of at least {least}; it is in [0, 1]")
         known = self.of(snapshot)
-        if known is None or (known.text if modality == "text" else known.image) is None:
+        missing = next((m for m in modalities if known is None or known.null(m) is None), None)
+        if known is None or missing is not None:
             if least is not None:
-                raise QueryError(unknown(snapshot, modality))
+                raise QueryError(unknown(snapshot, missing or modalities[0]))
             return hits
-        told = [replace(hit, confidence=known.confidence(query, modality, hit.score)) for hit in hits]
+        sure = [min(known.confidence(query, m, hit.score) or 0.0 for m in modalities) for hit in hits]
+        told = [replace(hit, confidence=confidence) for hit, confidence in zip(hits, sure, strict=True)]
         return [hit for hit in told if least is None or (hit.confidence or 0.0) >= least]
 
     def renew(self, encode: Encode | None, best: Best) -> None:

@@ -32,8 +32,8 @@ _SHUFFLES = 200
 _BATCH = 4096
 
 LIMITS = (
-    "The groups are assigned by the encoder that ranked the pictures: where it errs for a group, both figures err.",
-    "They are what a picture looks like to an encoder, not who anybody is; check a sample by eye before you conclude.",
+    "The encoder that ranked the pictures also assigned the groups: where it errs for one, both figures err.",
+    "A group is what a picture looks like to an encoder, not who anybody is; look at some before you conclude.",
     "The yardstick is this collection, whose own make-up may be skewed.",
     "Intervals cover the chance of few pictures only, not wrong assignments.",
 )
