@@ -169,3 +169,11 @@ def test_texts_and_pictures_are_measured_apart_and_compare():
         ]
         assert told[0] > 0.9 and told[1] < 0.5, modality
     assert NOTHING < 0.1
+
+
+def test_a_mixture_has_the_lesser_of_its_confidences():
+    from vsearch.query import Embedded
+
+    told = Embedded(np.zeros((1, 2), np.float32), "text", frozenset(), has_pictures=True)
+    assert told.judged_as("text") == ("text", "image") and told.judged_as("image") == ("image",)
+    assert Embedded(told.vector, "text", frozenset()).judged_as("text") == ("text",)

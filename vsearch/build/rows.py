@@ -48,7 +48,7 @@ def kept_blocks(snapshot: Snapshot, kept: Ids, start: int = 0) -> Iterator[tuple
     for number, (ids, rows) in enumerate(snapshot.blocks(start)):
         mask = np.isin(ids, kept, assume_unique=True)
         yield (ids, widen(rows)) if mask.all() else (ids[mask], widen(rows[mask]))
-        if number % 16 == 15:
+        if number % 64 == 63:
             release(snapshot)
 
 
