@@ -10,7 +10,7 @@ import pytest
 
 import vsearch
 from vsearch.confidence import NOTHING, Background, Null
-from vsearch.confidence.background import null_of, surrogates
+from vsearch.confidence.background import lifts, null_of, surrogates
 from vsearch.confidence.backgrounds import FEWEST, KIND, make
 from vsearch.errors import IndexCorrupt, QueryError
 
@@ -76,9 +76,11 @@ def test_surrogates_lie_where_the_rows_lie_and_keep_none_of_them():
 def test_the_null_distribution_is_mean_and_spread_of_the_best_lifts():
     mean = np.array([0.5, 0], np.float32)
     queries = np.array([[1, 0], [0, 1]], np.float32)
-    null = null_of(np.array([0.7, 0.6], np.float32), queries, mean)
-    assert null == Null(pytest.approx(0.4, abs=1e-6), pytest.approx(0.2, abs=1e-6))
-    assert null_of(np.array([0.7, 0.2], np.float32), queries, mean) is None, "no spread, no measure"
+    scores = np.array([0.7, 0.6], np.float32)
+    text, image = (null_of(lifts(scores, queries, mean, modality)) for modality in ("text", "image"))
+    assert text == Null(pytest.approx(0.4, abs=1e-6), pytest.approx(0.2, abs=1e-6)), "what a text gives to all is out"
+    assert image == Null(pytest.approx(0.65, abs=1e-6), pytest.approx(0.05, abs=1e-6))
+    assert null_of(np.full(9, 0.3, np.float32)) is None, "no spread, no measure"
 
 
 def test_present_queries_are_told_from_absent_ones(collection):

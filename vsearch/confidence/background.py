@@ -52,7 +52,9 @@ class Background(msgspec.Struct, frozen=True):
         null = self.null(modality)
         if null is None:
             return None
-        return null.confidence(score - float(query @ np.frombuffer(self.mean, "<f4")))
+        return null.confidence(
+            float(lifts(np.array([score]), query[None], np.frombuffer(self.mean, "<f4"), modality)[0])
+        )
 
     def pack(self) -> bytes:
         """As bytes of a file."""
@@ -85,10 +87,14 @@ def surrogates(rows: Matrix, count: int, rng: np.random.Generator) -> Matrix:
     return made
 
 
-def null_of(best: Matrix, queries: Matrix, mean: Matrix) -> Null | None:
-    """The null distribution.  best: (n,) highest score of each meaningless query.  None for one without spread."""
-    lifts = best - queries @ mean
-    lifts = lifts[np.isfinite(lifts)]
-    if len(lifts) < 2 or float(lifts.std()) < _LEAST_SPREAD:
+def lifts(scores: Matrix, queries: Matrix, mean: Matrix, modality: Modality) -> Matrix:
+    """Scores (n,) of queries (n, dim), those of texts without what the query gives to every picture."""
+    return scores - queries @ mean if modality == "text" else scores
+
+
+def null_of(best: Matrix) -> Null | None:
+    """The null distribution.  best: (n,) highest lift of each meaningless query.  None for one without spread."""
+    best = best[np.isfinite(best)]
+    if len(best) < 2 or float(best.std()) < _LEAST_SPREAD:
         return None
-    return Null(float(lifts.mean()), float(lifts.std()))
+    return Null(float(best.mean()), float(best.std()))

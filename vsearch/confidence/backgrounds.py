@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vsearch import phrases
-from vsearch.confidence.background import Background, Null, null_of, surrogates
+from vsearch.confidence.background import Background, Null, lifts, null_of, surrogates
 from vsearch.errors import EncoderError, IndexCorrupt, IndexNotWritable, QueryError
 from vsearch.recipe import Modality
 from vsearch.store import Snapshot, Store, derived
@@ -111,7 +111,7 @@ def make(count: int, rows: Matrix, texts: Matrix | None, best: Best, rng: np.ran
         if like is None or len(like) < 2:
             return None
         queries = surrogates(like, QUERIES, rng)
-        return null_of(best(queries, modality), queries, mean)
+        return null_of(lifts(best(queries, modality), queries, mean, modality))
 
     some = rng.permutation(rows)[:PICTURES]
     return Background(count, mean.astype("<f4").tobytes(), null(texts, "text"), null(some, "image"))
