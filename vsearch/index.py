@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -13,34 +13,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vsearch.about import about
+from vsearch.asking import Asking
+from vsearch.confidence import Backgrounds
 from vsearch.embed import load_encoder, resolve
 from vsearch.embed.external import is_external
-from vsearch.errors import DimensionMismatch
-from vsearch.explain import Explanation, explain
 from vsearch.filters import Columns
 from vsearch.generations import Generations
-from vsearch.hits import hits
 from vsearch.ingest import Options, add_vectors, ingest
 from vsearch.mend import mend
-from vsearch.paging import checked, older, pages, window
-from vsearch.query import Embedded, embed, unit
-from vsearch.recipe import Modality
-from vsearch.search import search
 from vsearch.sources import Source
 from vsearch.sources import files as pictures
-from vsearch.store import Batch, Snapshot, Store, maintain
+from vsearch.store import Batch, Store, maintain
 from vsearch.store.check import check as check_store
+from vsearch.texts import TextSets
 from vsearch.types import (
     AddReport,
     CheckReport,
     EncoderInfo,
     Failure,
-    Hit,
     Progress,
-    Query,
-    QueryValue,
     RepairReport,
 )
+from vsearch.words import Words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -94,7 +88,7 @@ def open_index(
     return index
 
 
-class Index:
+class Index(Words, Asking):
     """Pictures, their vectors and what is known of them.  Searching is safe from any number of threads.
 
     columns: what filters read.
@@ -105,8 +99,10 @@ class Index:
         self._encoder = encoder
         self._notice = notice
         self._loading = threading.Lock()
+        self._texts = TextSets(store, self._encode_texts, notice)
         self._generations = Generations(store, notice)
         self.columns = Columns(store)
+        self._backgrounds = Backgrounds(store)
 
     # Life
 
@@ -186,6 +182,7 @@ class Index:
         pinned = self._store.encoder_info
         report = ingest(self._store, lambda: self.encoder, pinned.preprocess, source, options)
         self.columns.refresh()
+        self._renew_background()
         return report
 
     def add_vectors(
@@ -208,7 +205,12 @@ class Index:
         """
         ids = add_vectors(self._store, uris, vectors, meta or {}, progress)
         self.columns.refresh()
+        self._renew_background()
         return ids
+
+    def _renew_background(self) -> None:
+        encode = self._encode_texts if self._knows_texts else None
+        self._backgrounds.renew(encode, lambda xq, modality: self.search_vectors(xq, 1, modality=modality)[0][:, 0])
 
     def remove(self, ids: Sequence[int]) -> int:
         """Forget pictures (never their files); return how many there were."""
@@ -262,9 +264,14 @@ class Index:
     def _upkeep(self) -> Upkeep:
         from vsearch.build import Upkeep
 
-        knows_texts = not is_external(self.encoder_info.name)
-        encode = (lambda texts: self.encoder.encode_texts(texts)) if knows_texts else None
-        return Upkeep(self._store, encode, self._notice)
+        return Upkeep(self._store, self._encode_texts if self._knows_texts else None, self._notice)
+
+    @property
+    def _knows_texts(self) -> bool:
+        return not is_external(self.encoder_info.name)
+
+    def _encode_texts(self, texts: Sequence[str]) -> Matrix:
+        return self.encoder.encode_texts(texts)
 
     def compact(self) -> int:
         """Give back the room of forgotten pictures; return how many vectors went."""
@@ -273,106 +280,6 @@ class Index:
     def backup(self, destination: AnyPath) -> None:
         """Copy a consistent moment of the index to a new place, while others read and write."""
         maintain.backup(self._store, Path(os.path.abspath(destination)))
-
-    # Searching
-
-    def search(
-        self,
-        query: str | QueryValue | Query,
-        k: int = 10,
-        *,
-        modality: Modality | None = None,
-        where: str | None = None,
-        offset: int = 0,
-    ) -> list[Hit]:
-        """Find the k pictures that fit best.
-
-        query: str is always text; Path and PIL image are always pictures; Query combines several.
-        where: a condition on the columns, in SQL: ``"taken >= '2024-01-01' and folder like 'trips/%'"``.
-        offset: leave out so many of the best: pages of one size fit together while nothing changes.
-        Pictures that are part of the query by id are left out.  Returns at most k hits, best first.
-        Raises QueryError, FilterError, DecodeError, EncoderError, IndexCorrupt.
-        """
-        told = self._embed(query)
-        with self._store.snapshot() as snapshot:
-            allowed, asked = self.columns.matching(snapshot, where), modality or told.modality
-
-            def find(count: int, shown: frozenset[int]) -> tuple[Matrix, Ids]:
-                return self._find(snapshot, told.vector, count, asked, told.exclude | shown, allowed)
-
-            scores, ids = window(find, checked(k, offset), offset)
-            return hits(snapshot, scores, ids, offset + 1)
-
-    def pages(
-        self,
-        query: str | QueryValue | Query,
-        page: int = 20,
-        *,
-        modality: Modality | None = None,
-        where: str | None = None,
-    ) -> Iterator[list[Hit]]:
-        """All results, page by page, best first within and as a rule between pages; the last may have fewer.
-
-        What is added after the first page was asked for does not turn up, what is removed is left out from then on,
-        and nothing is shown twice or pushed off a page.  Takes what ``search`` takes, and raises what it raises.
-        """
-        told, k = self._embed(query), checked(page)
-
-        def turn(snapshot: Snapshot, shown: frozenset[int], watermark: int) -> list[Hit]:
-            allowed, asked = self.columns.matching(snapshot, where), modality or told.modality
-            allowed = older(snapshot.live if allowed is None else allowed, watermark)
-            scores, ids = self._find(snapshot, told.vector, k, asked, told.exclude | shown, allowed)
-            return hits(snapshot, scores[0], ids[0], len(shown) + 1)
-
-        return pages(self._store.snapshot, k, turn)
-
-    def search_vectors(
-        self, xq: Matrix, k: int = 10, *, modality: Modality = "image", where: str | None = None
-    ) -> tuple[Matrix, Ids]:
-        """Find the k nearest stored vectors for each query.
-
-        xq: (nq, dim) float32; scaled to unit length here.  modality: where the queries come from, which decides
-        how widely the ANN index is searched.  where: a condition on the columns, as for ``search``.
-        Returns scores (nq, k) float32, cosine in [-1, 1], highest first; ids (nq, k) int64, -1 where fewer than k
-        exist.  Raises DimensionMismatch, QueryError, FilterError, IndexClosed.
-        """
-        xq = np.atleast_2d(np.asarray(xq, np.float32))
-        with self._store.snapshot() as snapshot:
-            if xq.ndim != 2 or xq.shape[1] != snapshot.space.dim:
-                raise DimensionMismatch(
-                    f"queries of shape {xq.shape}; this index holds {snapshot.space.dim} dimensions"
-                )
-            return self._find(snapshot, unit(xq), k, modality, frozenset(), self.columns.matching(snapshot, where))
-
-    def explain(
-        self, query: str | QueryValue | Query, id: int, k: int = 10, *, modality: Modality | None = None
-    ) -> Explanation:
-        """Tell why a picture is where it is among the k results of a query, or is not.
-
-        Compares the query with everything, and looks through the lists of the FAISS index: slow, and exact.
-        Raises QueryError for an unknown id, and what ``search`` raises.
-        """
-        told = self._embed(query)
-        asked = modality or told.modality
-        with self._store.snapshot() as snapshot:
-            _, ids = self._find(snapshot, told.vector, k, asked, told.exclude)
-            generation = self._generations.of(snapshot)
-            ann, settings = (generation.index, generation.recipe.search(asked)) if generation else (None, None)
-            return explain(snapshot, told.vector[0], id, ids[0], ann, settings)
-
-    def _find(
-        self,
-        snapshot: Snapshot,
-        xq: Matrix,
-        k: int,
-        modality: Modality,
-        exclude: frozenset[int],
-        allowed: NDArray[np.uint8] | None = None,
-    ) -> tuple[Matrix, Ids]:
-        return search(snapshot, xq, checked(k), modality, self._generations.of(snapshot), exclude, allowed)
-
-    def _embed(self, query: str | QueryValue | Query) -> Embedded:
-        return embed(query if isinstance(query, Query) else Query(query), self._store, lambda: self.encoder)
 
     # Knowing
 

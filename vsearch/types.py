@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-QueryValue = Union[str, Path, "Image", "NDArray[np.floating]"]
+Target = Literal["pictures", "captions"]
+QueryValue = Union[str, Path, "Image", "NDArray[np.floating]", "Crop"]
 
 
 def file_uri(path: bytes) -> str:
@@ -155,7 +156,13 @@ class RepairReport:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One result of a search.  score: cosine in [-1, 1], higher is better.  rank starts at 1."""
+    """One result of a search.  score: cosine in [-1, 1], higher is better.  rank starts at 1.
+
+    confidence: in [0, 1], how far the score is above what queries that mean nothing find here; None where that is not
+    known (see ``vsearch.confidence``).  Unlike scores, those of texts and of pictures can be compared.
+    raw_copies: paths of other files with the very same bytes.  ids: of a caption that was searched for, all pictures
+    that have it; empty for a picture.
+    """
 
     rank: int
     id: int
@@ -164,11 +171,19 @@ class Hit:
     caption: str | None
     width: int
     height: int
+    raw_copies: tuple[bytes, ...] = ()
+    ids: tuple[int, ...] = ()
+    confidence: float | None = None
 
     @property
     def path(self) -> Path:
         """Where the picture is (undecodable bytes as surrogate escapes, as Python does)."""
         return Path(os.fsdecode(self.raw_path))
+
+    @property
+    def copies(self) -> tuple[Path, ...]:
+        """Where else the same bytes are."""
+        return tuple(Path(os.fsdecode(path)) for path in self.raw_copies)
 
     @property
     def uri(self) -> str:
@@ -177,8 +192,30 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle of a picture as it stands upright: its upper left corner, width and height.
+
+    unit: ``pixels``, or ``fractions`` of the picture's width and height, in [0, 1].
+    """
+
+    x: float
+    y: float
+    width: float
+    height: float
+    unit: Literal["pixels", "fractions"] = "pixels"
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """A part of a picture as query: ``Crop(Path("sunset.jpg"), Box(0, 0.5, 1, 0.5, "fractions"))``."""
+
+    picture: Union[Path, "Image"]
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
-    """One term of a query: a text, a picture file, a picture in memory, or the id of an indexed picture.
+    """One term of a query: a text, a picture file, a picture in memory or a part of it, or the id of an indexed one.
 
     Or a vector, (dim,) floats, made elsewhere by the model that the index names; scaled to unit length.
     """
@@ -191,8 +228,8 @@ class Part:
 class Query:
     """A weighted sum of texts and pictures: ``2 * Query("beach") + Path("sunset.jpg") - "people"``.
 
-    The type of each term decides its meaning: str is text, Path or PIL image is a picture.
-    Terms are embedded, weighted, added and normalised to unit length.
+    The type of each term decides its meaning: str is text, Path, PIL image or Crop is a picture.
+    Terms are embedded, weighted, added and normalised to unit length, so all weights may be scaled by one number.
     """
 
     parts: tuple[Part, ...]
@@ -267,3 +304,37 @@ class EncoderInfo:
         """Name of the joint space on disk: a readable word and the start of the digest."""
         word = "".join(c if c.isalnum() else "-" for c in self.name.lower())[:40].strip("-")
         return f"{word}-{self.digest[:12]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What a picture may show.  confidence: in [0, 1]; those of all labels asked about add up to 1."""
+
+    name: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class TagReport:
+    """What ``Index.tag`` did.  pictures: looked at.  tagged: those of them that have a tag now."""
+
+    pictures: int
+    tagged: int
+    labels: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """A text near to a picture.  score: cosine in [-1, 1]."""
+
+    text: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What texts lie nearest to a picture: captions of the collection, and phrases of the bundled vocabulary."""
+
+    captions: tuple[Hit, ...]
+    phrases: tuple[Phrase, ...]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from vsearch.cli.audit import audit
 from vsearch.cli.bring import bring
 from vsearch.cli.eval import evaluate
 from vsearch.cli.explain import explain
@@ -43,6 +44,7 @@ for command in (
     bring,
     query,
     explain,
+    audit,
     info,
     errors,
     check,

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from vsearch.types import Box
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -31,10 +33,14 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A file to decode.  known: digests of contents that need no decoding (``Same`` comes back for those)."""
+    """A file to decode.
+
+    known: digests of contents that need no decoding (``Same`` comes back for those).  box: the part that is wanted.
+    """
 
     path: bytes
     known: frozenset[bytes] = frozenset()
+    box: Box | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,14 +210,17 @@ class Ingestion:
         self._added += 1
 
     def flush(self) -> None:
-        """Embed what is pending and commit the batch."""
+        """Embed what is pending, the same bytes only once, and commit the batch."""
         fresh = []
         with self._store.snapshot() as snapshot:
             for item, decoded in self._pending:
                 if not self._copy_vector(snapshot, item, decoded):
                     fresh.append((item, decoded))
         self._pending = []
-        for (item, decoded), vector in zip(fresh, self._embed(fresh), strict=True):
+        first = {decoded.content: (item, decoded) for item, decoded in reversed(fresh)}
+        vectors = dict(zip(first, self._embed(list(first.values())), strict=True))
+        for item, decoded in fresh:
+            vector = vectors[decoded.content]
             if isinstance(vector, str):
                 self._fail(item, Failure(item.path, "embed", vector, decoded.size, decoded.mtime_ns))
             else:

@@ -13,6 +13,7 @@ import numpy as np
 
 from vsearch import files
 from vsearch.errors import IndexCorrupt
+from vsearch.store import derived
 from vsearch.store.environment import verify_structure
 from vsearch.store.maintain import INDEX_FILE
 from vsearch.store.records import Generation, Segment
@@ -27,6 +28,7 @@ class Findings:
 
     lost: ids of pictures whose vectors are damaged or gone; they can be embedded again.
     bad_generation: the FAISS file is damaged; it can be built again from the vectors.
+    bad_derived: a file that is made when it is needed is damaged.
     bad_tables: records are damaged, or the lists derived from them disagree; they can be made again.
     bad_metadata: LMDB itself is damaged; only a backup or a new index helps.
     """
@@ -34,6 +36,7 @@ class Findings:
     problems: list[str] = field(default_factory=list)
     lost: set[int] = field(default_factory=set)
     bad_generation: bool = False
+    bad_derived: bool = False
     bad_tables: bool = False
     bad_metadata: bool = False
     images: int = 0
@@ -51,6 +54,7 @@ def check(store: Store) -> Findings:
                 _check_segments(store, snapshot, found)
             if snapshot.space.generation is not None:
                 _check_generation(store, snapshot, snapshot.space.generation, found)
+            _check_derived(store, snapshot, found)
     except IndexCorrupt as error:
         found.problems.append(str(error))
         found.bad_metadata = True
@@ -158,3 +162,13 @@ def generation_problem(path: Path, generation: Generation) -> str | None:
     except OSError as error:
         return f"{path}: {error.strerror}"
     return None
+
+
+def _check_derived(store: Store, snapshot: Snapshot, found: Findings) -> None:
+    folder = store.layout.derived(snapshot.space.name)
+    for named in snapshot.all_derived():
+        told = derived.problem(folder / named.name, named)
+        found.bytes += 0 if told else named.length
+        if told:
+            found.problems.append(told)
+            found.bad_derived = True

@@ -11,6 +11,7 @@ from vsearch.errors import FormatTooNew, IndexNotFound
 FORMAT_VERSION = 1
 VECTORS = "vectors"
 ANN = "ann"
+DERIVED = "derived"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,10 @@ class Layout:
     def ann(self, space: str) -> Path:
         """The FAISS generations of a space."""
         return self.space(space) / ANN
+
+    def derived(self, space: str) -> Path:
+        """What else was made from a space and can be made again; may not be there."""
+        return self.space(space) / DERIVED
 
 
 def format_line(identity: str) -> bytes:

@@ -112,6 +112,18 @@ class Generation(msgspec.Struct, frozen=True, array_like=True):
     recipe: str
 
 
+class Derived(msgspec.Struct, frozen=True, array_like=True):
+    """A file that can be made again from the rest, believed only if its hash agrees.
+
+    as_of: id of the transaction whose state it was made from, 0 when that is not known.
+    """
+
+    name: str
+    length: int
+    sha256: str
+    as_of: int = 0
+
+
 class Space(msgspec.Struct, frozen=True):
     """One joint space: its encoder, its vectors, its live generation."""
 

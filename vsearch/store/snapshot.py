@@ -11,10 +11,10 @@ import numpy as np
 
 from vsearch.errors import IndexCorrupt
 from vsearch.half import widen
-from vsearch.store import described
+from vsearch.store import derived, described
 from vsearch.store import live as live_ids
 from vsearch.store.batch import path_key
-from vsearch.store.records import Head, Record, Space, id_key, key_id, opened
+from vsearch.store.records import Derived, Head, Record, Space, id_key, key_id, opened
 from vsearch.store.segments import SegmentReader, damaged_rows, row_is_whole
 from vsearch.types import Details, Failure, Tags
 
@@ -155,6 +155,14 @@ class Snapshot:
         """What is remembered of a file that could not be read."""
         raw = self._txn.get(path_key(path), db=self._tables[b"failure"])
         return None if raw is None else unpack_failure(raw)
+
+    def derived(self, what: str) -> Derived | None:
+        """The file of that kind that was made from the live space."""
+        return derived.of(self._txn, self._tables[b"state"], self.space.name, what)
+
+    def all_derived(self) -> list[Derived]:
+        """All files that were made from the live space."""
+        return derived.all_in(self._txn, self._tables[b"state"], self.space.name)
 
     def count(self, table: Any) -> int:
         """Entries of a table."""

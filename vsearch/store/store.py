@@ -16,14 +16,14 @@ import numpy as np
 
 from vsearch import files
 from vsearch.errors import IndexClosed, IndexCorrupt, IndexExists, IndexNotWritable
-from vsearch.store import described, segments
+from vsearch.store import derived, described, segments
 from vsearch.store import live as live_ids
 from vsearch.store.batch import Batch, path_key
 from vsearch.store.changes import Changes, matrix_of
 from vsearch.store.creation import HEAD_KEY, clear_scratch, fill, unpack_encoder
 from vsearch.store.environment import Environment, open_environment
 from vsearch.store.layout import Layout, read_format
-from vsearch.store.records import Head, Record, Segment, Space, decode, encode, seal
+from vsearch.store.records import Derived, Head, Record, Segment, Space, decode, encode, seal
 from vsearch.store.segments import CHUNK_ROWS, MAX_ROWS, SegmentReader
 from vsearch.store.snapshot import Snapshot, State, chunk_prefix, pack_failure
 from vsearch.store.trust import clean_note, must_verify
@@ -326,6 +326,18 @@ class Store:
     def _put_space(self, txn: lmdb.Transaction, space: Space) -> None:
         txn.put(b"space/" + space.name.encode(), encode(space), db=self._env.tables[b"state"])
 
+    def name_derived(self, space: Space, what: str, named: Derived, read_at: int) -> None:
+        """Commit which file is the one of its kind.  It is up to date if nothing was committed since ``read_at``."""
+        with self._env.write() as txn:
+            as_of = txn.id() if txn.id() == read_at + 1 else 0
+            txn.put(derived.key(space.name, what), derived.pack(named, as_of), db=self._env.tables[b"state"])
+
+    def forget_derived(self, space: Space) -> None:
+        """Commit that no derived file of a space is to be believed."""
+        with self._env.write() as txn:
+            for what in derived.kinds_in(txn, self._env.tables[b"state"], space.name):
+                txn.delete(derived.key(space.name, what), db=self._env.tables[b"state"])
+
     def replace_space(self, space: Space, edit: Callable[[Any, Any], None] | None = None) -> None:
         """Commit a new description of a space, with an edit of its checksums, in one transaction."""
         with self._env.write() as txn:
@@ -364,10 +376,12 @@ class Store:
         """Unlink what the metadata does not name: leftovers of crashes, compacted segments, old generations."""
         with self.read() as txn:
             space = self.space_in(txn, self.head_in(txn))
+            made = {named.name for named in derived.all_in(txn, self._env.tables[b"state"], space.name)}
         named = {s.name for s in space.segments} | {s.ids_name for s in space.segments if s.ids_sha256}
         generation = {space.generation.name} if space.generation else set()
         with suppress(OSError):
-            for folder, keep in ((self.layout.vectors(space.name), named), (self.layout.ann(space.name), generation)):
+            folders = (self.layout.vectors(space.name), self.layout.ann(space.name), self.layout.derived(space.name))
+            for folder, keep in zip(folders, (named, generation, made), strict=True):
                 for path in folder.iterdir():
                     if path.name not in keep:
                         files.unlink(path)

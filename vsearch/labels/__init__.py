@@ -1,0 +1,10 @@
+"""Zero-shot classification: which of some labels a picture shows, from their vectors in the joint space alone."""
+
+from __future__ import annotations
+
+from vsearch.labels.classifier import Classifier
+from vsearch.labels.pictures import classify
+from vsearch.labels.reading import read_labels
+from vsearch.labels.tagging import clear, tag
+
+__all__ = ["Classifier", "classify", "clear", "read_labels", "tag"]

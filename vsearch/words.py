@@ -1,0 +1,94 @@
+"""What pictures and words say of each other: captions and phrases near a picture, labels, tags."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from vsearch import texts
+from vsearch.errors import QueryError
+from vsearch.hits import check_k
+from vsearch.labels import Classifier, clear, tag
+from vsearch.query import Embedded
+from vsearch.store import Store
+from vsearch.texts import TextSets
+from vsearch.types import Description, Hit, Label, Progress, Query, QueryValue, TagReport
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from vsearch.embed import Encoder
+
+    Matrix = NDArray[np.float32]
+
+
+class Words:
+    """The part of an index that knows words; ``Index`` gives it the rest."""
+
+    _store: Store
+    _texts: TextSets
+
+    @property
+    def encoder(self) -> Encoder:
+        """The pinned encoder."""
+        raise NotImplementedError
+
+    def _embed(self, query: str | QueryValue | Query, include_query: bool = False) -> Embedded:
+        raise NotImplementedError
+
+    def describe(self, query: QueryValue | Query, k: int = 5) -> Description:
+        """Tell the k captions of the collection, and the k phrases of the bundled vocabulary, nearest to a picture.
+
+        query: a Path, a PIL image, or ``Query.like(id)`` for an indexed picture, whose own captions are not left out.
+        The first call embeds all captions and phrases, which are kept beside the vectors of the pictures.
+        Raises what ``search`` raises.
+        """
+        xq = self._embed(query).vector
+        return Description(tuple(self._captions(xq, k)), tuple(texts.phrases(self._texts.phrases(), xq, k)))
+
+    def _captions(self, xq: Matrix, k: int) -> list[Hit]:
+        check_k(k)
+        known = self._texts.captions()
+        with self._store.snapshot() as snapshot:
+            return texts.captions(snapshot, known, xq, k)
+
+    def classifier(
+        self, labels: Sequence[str], *, templates: Sequence[str] | None = None, temperature: float | None = None
+    ) -> Classifier:
+        """Embed labels, so that pictures can be told apart by them; see ``labels.Classifier.of``."""
+        return Classifier.of(self.encoder, labels, templates=templates, temperature=temperature)
+
+    def classify(
+        self, query: QueryValue | Query, labels: Sequence[str] | Classifier, *, top: int | None = None
+    ) -> list[Label]:
+        """Tell which of some labels a picture shows, likeliest first; ``top`` of them, or all.
+
+        query: a Path, a PIL image, or ``Query.like(id)`` for an indexed picture.  labels: two or more texts, or what
+        ``classifier`` made of them.  Raises QueryError, DecodeError, EncoderError.
+        """
+        told = labels if isinstance(labels, Classifier) else self.classifier(labels)
+        return told.names(self._embed(query).vector, top or len(told.labels))[0]
+
+    def tag(
+        self,
+        labels: Sequence[str] | Classifier,
+        *,
+        min_confidence: float = 0.5,
+        top: int = 3,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> TagReport:
+        """Give every picture those labels as tags that it shows most likely, in place of the tags that it has.
+
+        Works on stored vectors; no picture is read.  min_confidence: in [0, 1]; top: most tags of a picture.
+        Pictures that are added later have no tags until this is called again.
+        Raises QueryError, EncoderError, IndexNotWritable, DiskFull.
+        """
+        if not 0 <= min_confidence <= 1 or top < 1:
+            raise QueryError(f"min_confidence {min_confidence} and top {top}; they are in [0, 1], and 1 or more")
+        told = labels if isinstance(labels, Classifier) else self.classifier(labels)
+        return tag(self._store, told, least=min_confidence, top=top, progress=progress)
+
+    def clear_tags(self) -> int:
+        """Take all tags away; return how many pictures had some.  Raises IndexNotWritable, DiskFull."""
+        return clear(self._store)
