@@ -5,10 +5,12 @@ from __future__ import annotations
 import click
 
 from vsearch.cli.bring import bring
+from vsearch.cli.describe import describe
 from vsearch.cli.eval import evaluate
 from vsearch.cli.explain import explain
 from vsearch.cli.index import index
 from vsearch.cli.keep import backup, build, check, compact, repair
+from vsearch.cli.labels import classify, tag
 from vsearch.cli.machine import doctor, models
 from vsearch.cli.query import query
 from vsearch.cli.tell import errors, info
@@ -43,6 +45,9 @@ for command in (
     bring,
     query,
     explain,
+    describe,
+    classify,
+    tag,
     info,
     errors,
     check,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,9 @@ from vsearch.cli.output import Output, output_options
 from vsearch.cli.run import Exit
 from vsearch.cli.say import say
 from vsearch.cli.where import find_index, index_option
+
+if TYPE_CHECKING:
+    from vsearch.types import Target
 
 MOST = 100_000
 
@@ -36,6 +40,13 @@ MOST = 100_000
     show_default=True,
     help="How many pictures to find.",
 )
+@click.option(
+    "--target",
+    type=click.Choice(["pictures", "captions"]),
+    default="pictures",
+    show_default=True,
+    help="What to find: pictures, or the captions of the collection that are nearest.",
+)
 @index_option
 @output_options
 def query(
@@ -44,6 +55,7 @@ def query(
     ids: tuple[int, ...],
     vectors: tuple[str, ...],
     k: int,
+    target: Target,
     index_path: str | None,
     output: Output,
 ) -> int:
@@ -63,12 +75,12 @@ def query(
     told = Query(*texts, *map(Path, images), *map(Part, ids), *(read_vector(Path(file)) for file in vectors))
     with open_index(place, on_notice=say) as index:
         # A vector is taken for a text unless there is a picture: text is searched more widely.
-        hits = index.search(told, k, modality="image" if images or ids else "text")
+        hits = index.search(told, k, modality="image" if images or ids else "text", target=target)
         images_there = 0 if hits else len(index)
     output.present(hits, _words(texts, (*images, *vectors), ids))
     if hits:
         return Exit.DONE
-    say(f"nothing found among the {images_there:,} pictures of {place}")
+    say(f"nothing found among the {target if target == 'captions' else f'{images_there:,} pictures'} of {place}")
     return Exit.NOTHING_FOUND
 
 
