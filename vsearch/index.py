@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vsearch.about import about
+from vsearch.copies import Copies
 from vsearch.embed import load_encoder, resolve
 from vsearch.embed.external import is_external
 from vsearch.errors import DimensionMismatch
@@ -95,7 +96,7 @@ def open_index(
     return index
 
 
-class Index(Words):
+class Index(Words, Copies):
     """Pictures, their vectors and what is known of them.  Searching is safe from any number of threads."""
 
     def __init__(self, store: Store, encoder: Encoder | None, notice: Notice) -> None:

@@ -6,6 +6,7 @@ import click
 
 from vsearch.cli.bring import bring
 from vsearch.cli.describe import describe
+from vsearch.cli.dups import dups
 from vsearch.cli.eval import evaluate
 from vsearch.cli.explain import explain
 from vsearch.cli.index import index
@@ -48,6 +49,7 @@ for command in (
     describe,
     classify,
     tag,
+    dups,
     info,
     errors,
     check,
