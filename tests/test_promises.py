@@ -59,6 +59,8 @@ def test_P10_no_system_call_changes_anything_in_the_photo_folder(tmp_path, photo
         ("index", photos, "--index", x, "--encoder", "toy"),
         ("query", "red", "--index", x, "--html", tmp_path / "sheet.html"),
         ("index", photos, "--index", x, "--retry-failed", "--prune", "--yes"),
+        ("tag", "--labels", "red,blue", "--index", x),
+        ("dups", "--threshold", "0.5", "--index", x),
         ("repair", x),
     ):
         program = [sys.executable, "-m", "vsearch", *map(str, arguments)]
