@@ -190,6 +190,19 @@ def test_with_too_few_readable_pictures_the_threshold_is_a_stated_one(tmp_path, 
     assert plan.threshold == calibrate.FALLBACK and "too few pictures" in plan.origin
 
 
+def test_vectors_made_elsewhere_get_the_stated_threshold_too(tmp_path):
+    folder = draw(tmp_path / "photos", 9)
+    drawn(1).resize((160, 120)).save(folder / "small.png")
+    uris = sorted(folder.iterdir())
+    rows = np.eye(10, 12) + 1e-3
+    rows[9] = rows[1]
+    with vsearch.create(tmp_path / "x.vsearch", encoder="external:mine:12") as index:
+        index.add_vectors(uris, rows)
+        plan = index.duplicates()
+    assert plan.threshold == calibrate.FALLBACK and "embedded here" in plan.origin
+    assert [{p.path.name for p in (g.kept, *g.others)} for g in plan.groups] == [{"01.png", "small.png"}]
+
+
 # The whole way
 
 

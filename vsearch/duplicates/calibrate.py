@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vsearch.decode import Decoded, DecodePool, Job, fit, unpadded
+from vsearch.errors import EncoderUnavailable
 from vsearch.store import Snapshot
 from vsearch.types import PixelSpec
 
@@ -66,7 +67,7 @@ def threshold(snapshot: Snapshot, encoder: Encoder, ids: NDArray[np.int64], seed
     """The cosine that all but 0.5 % of changed pictures keep with their original, and in words where it comes from.
 
     ids: ascending; at most 64 of them are read, changed in four ways and embedded.  With fewer than eight readable
-    ones it is 0.9.  Raises EncoderError.
+    ones, or where the encoder is not to be had, it is 0.9.  Raises EncoderError.
     """
     chosen = np.sort(np.random.default_rng(seed).choice(ids, min(SAMPLE, len(ids)), replace=False))
     records = [(int(id), record) for id in chosen if (record := snapshot.record(int(id))) is not None]
@@ -80,7 +81,10 @@ def threshold(snapshot: Snapshot, encoder: Encoder, ids: NDArray[np.int64], seed
     stored = snapshot.vectors(np.array(originals)).repeat(len(CHANGES), axis=0)
     stored /= np.linalg.norm(stored, axis=1, keepdims=True)
     starts = range(0, len(pixels), _BATCH)
-    changed = np.concatenate([encoder.encode_images(np.stack(pixels[at : at + _BATCH])) for at in starts])
+    try:
+        changed = np.concatenate([encoder.encode_images(np.stack(pixels[at : at + _BATCH])) for at in starts])
+    except EncoderUnavailable:
+        return FALLBACK, f"{FALLBACK:g}, as no picture can be embedded here to measure one"
     cosines = (stored * changed).sum(axis=1)
     found = float(np.quantile(cosines, MISSED, method="lower"))
     told = min(max(found, LOWEST), 1 - 1e-3)
