@@ -289,7 +289,8 @@ def test_P19_a_change_within_the_same_tick_and_a_restored_mtime_are_noticed(tmp_
     assert path.stat().st_size == size, "same size, same mtime, other picture"
     report = index.add(vsearch.folder(photos))
     assert report.added == 1
-    assert {h.path.name for h in index.search("green", k=2)} == {"red.png", "green.png"}
+    green_ones = [hit for hit in index.search("green", k=2) if hit.score > 0.99]
+    assert {path.name for hit in green_ones for path in (hit.path, *hit.copies)} == {"red.png", "green.png"}
 
 
 @pytest.mark.parametrize("years", [-30, 10])
