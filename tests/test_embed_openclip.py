@@ -52,6 +52,14 @@ def pictures():
     return [Image.fromarray(random.integers(0, 256, (*s, 3), dtype=np.uint8)) for s in shapes]
 
 
+def test_the_temperature_is_one_over_the_logit_scale_that_was_learned(tmp_path):
+    network = open_clip.model.CLIP(**MODEL)
+    save_model(tmp_path / "m")
+    weights = {**network.state_dict(), "logit_scale": torch.tensor(4.6052)}
+    save_file(weights, tmp_path / "m" / "open_clip_model.safetensors")
+    assert OpenClip(f"local-dir:{tmp_path / 'm'}").temperature == pytest.approx(0.01, rel=1e-4)
+
+
 def test_vectors_equal_those_of_open_clip_with_its_own_preprocessing(folder, pictures):
     network, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder}")
     tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")

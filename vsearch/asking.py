@@ -45,6 +45,7 @@ class Asking:
         raise NotImplementedError
 
     def _captions(self, xq: Matrix, k: int) -> list[Hit]:
+        """The captions that fit best."""
         raise NotImplementedError
 
     def search(

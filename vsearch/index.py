@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vsearch.about import about
-from vsearch.asking import Asking
 from vsearch.confidence import Backgrounds
+from vsearch.copies import Copies
 from vsearch.embed import load_encoder, resolve
 from vsearch.embed.external import is_external
 from vsearch.filters import Columns
@@ -88,7 +88,7 @@ def open_index(
     return index
 
 
-class Index(Words, Asking):
+class Index(Words, Copies):
     """Pictures, their vectors and what is known of them.  Searching is safe from any number of threads.
 
     columns: what filters read.

@@ -6,10 +6,13 @@ import click
 
 from vsearch.cli.audit import audit
 from vsearch.cli.bring import bring
+from vsearch.cli.describe import describe
+from vsearch.cli.dups import dups
 from vsearch.cli.eval import evaluate
 from vsearch.cli.explain import explain
 from vsearch.cli.index import index
 from vsearch.cli.keep import backup, build, check, compact, repair
+from vsearch.cli.labels import classify, tag
 from vsearch.cli.machine import doctor, models
 from vsearch.cli.query import query
 from vsearch.cli.tell import errors, info
@@ -45,6 +48,10 @@ for command in (
     query,
     explain,
     audit,
+    describe,
+    classify,
+    tag,
+    dups,
     info,
     errors,
     check,

@@ -14,7 +14,7 @@ from vsearch.cli.terms import Terms, terms_options
 from vsearch.cli.where import find_index, index_option
 
 if TYPE_CHECKING:
-    from vsearch.types import Hit
+    from vsearch.types import Hit, Target
 
 MOST = 100_000
 
@@ -54,6 +54,13 @@ def _read_ids(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> 
     help="Only pictures for which this holds, in SQL: \"taken >= '2024-01-01' and width >= 2000\". "
     "vsearch info lists the columns.",
 )
+@click.option(
+    "--target",
+    type=click.Choice(["pictures", "captions"]),
+    default="pictures",
+    show_default=True,
+    help="What to find: pictures, or the captions of the collection that are nearest.",
+)
 @index_option
 @output_options
 def query(
@@ -66,6 +73,7 @@ def query(
     k: int,
     offset: int,
     where: str | None,
+    target: Target,
     index_path: str | None,
     output: Output,
 ) -> int:
@@ -92,6 +100,7 @@ def query(
             min_confidence=least,
             where=where,
             offset=offset,
+            target=target,
         )
         images_there = 0 if hits else len(index)
     output.present(hits, terms.title)
@@ -99,7 +108,8 @@ def query(
         _warn(hits, NOTHING, terms.title)
         return Exit.DONE
     sure = f" with a confidence of {least:g} or more" if least else ""
-    say(f"nothing found{sure} among the {images_there:,} pictures of {place}")
+    there = "captions" if target == "captions" else f"{images_there:,} pictures"
+    say(f"nothing found{sure} among the {there} of {place}")
     return Exit.NOTHING_FOUND
 
 
