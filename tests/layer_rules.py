@@ -14,9 +14,10 @@ FLOORS = {
     2: ("embed", "store", "ann", "exact"),
     3: ("ingest", "search", "build", "explain", "query"),
     4: ("index",),
-    5: ("evaluate", "train", "__init__"),  # __init__: the lazy names of `import vsearch`
-    6: ("server", "cli"),
-    7: ("__main__",),
+    5: ("evaluate", "__init__"),  # __init__: the lazy names of `import vsearch`
+    6: ("train",),
+    7: ("server", "cli"),
+    8: ("__main__",),
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 
@@ -223,7 +224,7 @@ def _is(node: ast.expr | None, value: bool) -> bool:
 
 def manners(tree: ast.Module, module: str) -> list[str]:
     """The core never ends the process, never prints and never configures logging."""
-    if FLOOR.get(room_of(module), 9) >= 6:
+    if FLOOR.get(room_of(module), 9) >= FLOOR["cli"]:
         return []
     rude = {"sys.exit", "exit", "quit", "print", "logging.basicConfig", "sys.stdout.write", "sys.stderr.write"}
     found = [f"{module}:{node.lineno} calls {name}" for name, node in calls(tree) if name in rude]
