@@ -12,6 +12,7 @@ from vsearch.cli.keep import backup, build, check, compact, repair
 from vsearch.cli.machine import doctor, models
 from vsearch.cli.query import query
 from vsearch.cli.tell import errors, info
+from vsearch.cli.train import train
 
 
 class _InOrder(click.Group):
@@ -51,6 +52,7 @@ for command in (
     compact,
     backup,
     evaluate,
+    train,
     models,
     doctor,
 ):
