@@ -46,6 +46,9 @@ class FeatureInputs:
         own, of_text = torch.from_numpy(pictures), torch.from_numpy(captions)
         return Batch(self.images[own], self.texts[of_text], own, of_text)
 
+    def close(self) -> None:
+        """Nothing to let go of."""
+
 
 class MiniTrainee:
     """Heads that begin as zero, so that training starts from ``mini`` as it is."""
@@ -93,14 +96,14 @@ class MiniTrainee:
     def _look(self, pixels: NDArray[np.uint8]) -> Matrix:
         return np.concatenate(self._encoder.look(pixels), axis=1)
 
-    def vectors(self, inputs: Inputs) -> tuple[Matrix, Matrix]:
-        """Unit vectors of all captions and of all pictures."""
+    def vectors(self, inputs: Inputs) -> tuple[Matrix, Matrix, Ids]:
+        """Unit vectors of captions and of pictures, and the picture of each caption."""
         assert isinstance(inputs, FeatureInputs)
         self.module.eval()
         texts = self._all(self.encode_texts, inputs.texts)
         images = self._all(self.encode_images, inputs.images)
         self.module.train()
-        return texts, images
+        return texts, images, np.array(inputs.pairs.owner)
 
     @torch.inference_mode()
     def _all(self, encode: Callable[[Tensor], Tensor], rows: Tensor) -> Matrix:

@@ -42,17 +42,23 @@ class Moment:
 
 @dataclass(frozen=True)
 class Data:
-    """What is trained on and validated with, prepared, and the order of the former."""
+    """What is trained on, validated with and measured elsewhere, prepared; and the order of the first."""
 
     train: Inputs
     held: Inputs
+    general: Inputs | None
     sampler: Sampler
+
+    def close(self) -> None:
+        """Let go of all of it."""
+        for inputs in (self.train, self.held, self.general):
+            if inputs is not None:
+                inputs.close()
 
 
 def recall(trainee: Trainee, inputs: Inputs) -> dict[str, float]:
     """Retrieval figures of the encoder as it stands; ``mean_recall`` is the mean of the six recalls."""
-    texts, images = trainee.vectors(inputs)
-    figures = recall_at(texts, images, torch.tensor(inputs.pairs.owner).numpy())
+    figures = recall_at(*trainee.vectors(inputs))
     recalls = [value for name, value in figures.items() if "recall@" in name]
     return {**figures, "mean_recall": sum(recalls) / len(recalls)}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,17 +72,13 @@ def train(
         trainee = starting(encoder, config, world, out / CACHE, tell, on_features or (lambda *_: None))
         identity = _identity(trainee, pairs, validation, config, world)
         state = _found(out, identity, resume)
-        data = _prepared(trainee, pairs, validation, config, tell)
-        loop = Loop(trainee, data, config, out / CHECKPOINTS, identity, world, on_moment or (lambda _: None))
-        before = snapshot(trainee.module)
-        if state is not None:
-            loop.resume(state)
-        done = loop.run()
-        report = None
-        if world.first:
-            elsewhere = trainee.inputs(general) if general is not None else None
-            report = _finish(trainee, data.held, elsewhere, before, done, config, out, tell)
-        world.wait()
+        with closing(_prepared(trainee, pairs, validation, general, config, tell)) as data:
+            loop = Loop(trainee, data, config, out / CHECKPOINTS, identity, world, on_moment or (lambda _: None))
+            before = snapshot(trainee.module)
+            if state is not None:
+                loop.resume(state)
+            done = loop.run()
+            report = _finish(trainee, data, before, done, config, out, tell) if world.first else None
         return world.agree(report)  # type: ignore[no-any-return]
 
 
@@ -110,23 +107,30 @@ def _found(out: Path, identity: dict[str, Any], resume: bool) -> checkpoint.Stat
     return None
 
 
-def _prepared(trainee: Trainee, pairs: Pairs, validation: Pairs | None, config: TrainConfig, tell: Notice) -> Data:
+def _prepared(
+    trainee: Trainee,
+    pairs: Pairs,
+    validation: Pairs | None,
+    general: Pairs | None,
+    config: TrainConfig,
+    tell: Notice,
+) -> Data:
     own, held = hold_out(pairs, config.hold_out, config.seed) if validation is None else (pairs, validation)
     if not len(own):
         raise TrainError("nothing is left to train on after holding out pictures for validation. Give more pairs.")
     if validation is not None and (shared := overlap(pairs, validation)):
         tell(f"{shared:,} of {len(validation):,} validation pictures are also trained on: their recall flatters")
-    train_inputs, held_inputs = trainee.inputs(own), trainee.inputs(held)
-    sampler = Sampler(train_inputs.pairs, config)
+    inputs = trainee.inputs(own)
+    sampler = Sampler(inputs.pairs, config)
     if sampler.batch < config.batch:
         tell(f"a batch of {config.batch:,} is more than there is; each step takes all {sampler.batch:,}")
-    return Data(train_inputs, held_inputs, sampler)
+    elsewhere = trainee.inputs(general) if general is not None else None
+    return Data(inputs, trainee.inputs(held), elsewhere, sampler)
 
 
 def _finish(
     trainee: Trainee,
-    held: Inputs,
-    general: Inputs | None,
+    data: Data,
     before: dict[str, Any],
     done: checkpoint.State,
     config: TrainConfig,
@@ -134,6 +138,7 @@ def _finish(
     tell: Notice,
 ) -> TrainReport:
     """Mix old and new weights, write the encoder and what is to be told of it."""
+    held, general = data.held, data.general
 
     def figures(weights: dict[str, Any], inputs: Inputs) -> dict[str, float]:
         restore(trainee.module, weights)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vsearch.embed import resolve
+from vsearch.embed.external import is_external
 from vsearch.errors import TrainError
 from vsearch.train.config import TrainConfig
 from vsearch.train.features import Tell
@@ -27,4 +28,8 @@ def starting(
         from vsearch.train.heads import MiniTrainee
 
         return MiniTrainee(config, world.device, cache, on_notice, on_features)
-    raise TrainError(f"{name} cannot be trained: it has no weights; use mini, or a model of open_clip")
+    if name == "toy" or is_external(name):
+        raise TrainError(f"{name} cannot be trained: it has no weights; use mini, or a model of open_clip")
+    from vsearch.train.openclip import OpenClipTrainee
+
+    return OpenClipTrainee(name, config, world.device, cache, on_notice, on_features)

@@ -27,6 +27,9 @@ class Inputs(Protocol):
     def batch(self, pictures: Ids, captions: Ids, seed: int | None) -> Batch:
         """The pairs with those ids; seed draws the augmentations, None: none.  May leave out what fails."""
 
+    def close(self) -> None:
+        """Let go of processes and memory."""
+
 
 class Trainee(Towers, Protocol):
     """Two towers, or heads over two that are frozen.
@@ -42,8 +45,11 @@ class Trainee(Towers, Protocol):
     def inputs(self, pairs: Pairs) -> Inputs:
         """Prepare pairs; those that cannot be used are left out of ``Inputs.pairs``."""
 
-    def vectors(self, inputs: Inputs) -> tuple[Matrix, Matrix]:
-        """Unit vectors of all captions and of all pictures, as the encoder will make them: no dropout."""
+    def vectors(self, inputs: Inputs) -> tuple[Matrix, Matrix, Ids]:
+        """Unit vectors of captions (nt, dim) and of pictures (ni, dim), and the picture of each caption (nt,).
+
+        As the encoder will make them: no dropout, no augmentation.
+        """
 
     def rates(self) -> list[tuple[str, float]]:
         """Learning rate of each trained parameter, by name."""
