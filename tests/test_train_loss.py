@@ -58,7 +58,9 @@ def test_infonce_of_single_pairs_is_cross_entropy_also_when_smoothed():
         expected = torch.nn.functional.cross_entropy(
             logits(), torch.arange(4), reduction="none", label_smoothing=smoothing
         )
-        torch.testing.assert_close(infonce(logits(), alone, label_smoothing=smoothing), expected, rtol=1e-12, atol=1e-15)
+        torch.testing.assert_close(
+            infonce(logits(), alone, label_smoothing=smoothing), expected, rtol=1e-12, atol=1e-15
+        )
 
 
 def test_a_second_caption_of_a_picture_pushes_nothing_away():

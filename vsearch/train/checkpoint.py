@@ -62,7 +62,9 @@ def write(root: Path, state: State) -> Path:
         if not root.is_dir():
             files.make_dir(root)
         if final.is_dir():
-            return final
+            if _whole(final):
+                return final
+            files.unlink(final)
         temporary = root / (files.TEMPORARY + uuid.uuid4().hex)
         try:
             files.make_dir(temporary)

@@ -32,7 +32,7 @@ class PixelInputs:
         self.pairs, self.texts = pairs, texts
         self._spec, self._augment, self._tell = spec, augment, tell
         self._decoding = roomy(spec) if augment else spec
-        self._pool: DecodePool | None = None
+        self._pools: dict[PixelSpec, DecodePool] = {}
         self._told: set[int] = set()
         self._lock = threading.Lock()
 
@@ -44,7 +44,7 @@ class PixelInputs:
         random = np.random.default_rng(seed)
         found: list[NDArray[np.uint8]] = []
         kept: list[int] = []
-        outcomes = self._opened().map(Job(self.pairs.items[n].path) for n in pictures)
+        outcomes = self._pool(self._decoding).map(Job(self.pairs.items[n].path) for n in pictures)
         for row, outcome in enumerate(outcomes):
             of_picture = random.spawn(1)[0]  # each picture has its own, whatever became of those before it
             if isinstance(outcome, Decoded):
@@ -72,18 +72,16 @@ class PixelInputs:
 
     def all(self) -> Iterator[tuple[list[int], NDArray[np.uint8]]]:
         """All pictures that can be decoded, as the encoder will see them, in chunks with their numbers."""
-        with DecodePool(self._spec) as pool:
-            yield from decoded(pool, self.pairs, range(len(self.pairs)), self._tell)
+        yield from decoded(self._pool(self._spec), self.pairs, range(len(self.pairs)), self._tell)
 
-    def _opened(self) -> DecodePool:
+    def _pool(self, spec: PixelSpec) -> DecodePool:
         with self._lock:
-            if self._pool is None:
-                self._pool = DecodePool(self._decoding)
-            return self._pool
+            if spec not in self._pools:
+                self._pools[spec] = DecodePool(spec)
+            return self._pools[spec]
 
     def close(self) -> None:
         """End the decoding processes."""
         with self._lock:
-            if self._pool is not None:
-                self._pool.close()
-                self._pool = None
+            while self._pools:
+                self._pools.popitem()[1].close()
