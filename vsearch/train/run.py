@@ -72,7 +72,9 @@ def train(
         trainee = starting(encoder, config, world, out / CACHE, tell, on_features or (lambda *_: None))
         identity = _identity(trainee, pairs, validation, config, world)
         state = _found(out, identity, resume)
-        with closing(_prepared(trainee, pairs, validation, general, config, tell)) as data:
+        with world.first_goes_first():  # what it computes of frozen towers, the others read
+            data = _prepared(trainee, pairs, validation, general, config, tell)
+        with closing(data):
             loop = Loop(trainee, data, config, out / CHECKPOINTS, identity, world, on_moment or (lambda _: None))
             before = snapshot(trainee.module)
             if state is not None:

@@ -56,9 +56,13 @@ class World:
         distributed.broadcast_object_list(box, src=0)
         return box[0]
 
-    def wait(self) -> None:
-        """Until all are here."""
-        if self.size > 1:
+    @contextmanager
+    def first_goes_first(self) -> Iterator[None]:
+        """The first process runs the block, then all others do."""
+        if self.size > 1 and not self.first:
+            distributed.barrier()
+        yield
+        if self.size > 1 and self.first:
             distributed.barrier()
 
 
