@@ -181,7 +181,7 @@ class TrainingKiller:
                 self.figures.failures.append(f"run {self.figures.runs}: {name} is not that of the undisturbed run")
 
     def _kill(self, folder: Path) -> None:
-        """From outside after a while, or at a file call: those of a checkpoint are over too soon to be hit by chance."""
+        """From outside after a while, or at a file call: a checkpoint is written too fast to be hit by chance."""
         inside = self._random.random() < 0.5
         die_at = self._random.randrange(1, self._calls // 2) if inside else 0
         pid = self._zygote.start(JOB, **self._args(folder, True, self._mutant, die_at))

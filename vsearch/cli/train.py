@@ -16,7 +16,7 @@ from vsearch.cli.run import Exit
 from vsearch.cli.say import emit, say, show
 
 if TYPE_CHECKING:
-    from vsearch.train import TrainReport
+    from vsearch.train import Pairs, TrainReport
     from vsearch.train.loop import Moment
 
 EVERY = 15.0  # seconds between lines of progress
@@ -66,14 +66,18 @@ def train(pairs: str, out: str, encoder: str, as_json: bool, **options: Any) -> 
     tell = say if first else (lambda _: None)
     told = {name: options[name] for name in SETTINGS if options[name] is not None}
     config = TrainConfig(**told, wise=not options["no_wise"])
-    others = {name: read_pairs(options[name], on_notice=tell) if options[name] else None for name in ("val", "general")}
+    place = Path(out).absolute()
+
+    def read(named: str | None, use: str) -> Pairs | None:
+        return read_pairs(named, scratch=place / "pictures" / use, on_notice=tell) if named else None
+
     try:
         report = fit(
-            read_pairs(pairs, on_notice=tell),
-            Path(out).absolute(),
+            read_pairs(pairs, scratch=place / "pictures" / "train", on_notice=tell),
+            place,
             encoder=encoder,
-            validation=others["val"],
-            general=others["general"],
+            validation=read(options["val"], "val"),
+            general=read(options["general"], "general"),
             config=config,
             resume=options["resume"],
             device=options["device"],

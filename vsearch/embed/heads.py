@@ -85,7 +85,7 @@ class MiniHeads:
         assert self.info
         strength = np.float32(self._told["strength"][side])
         what = "pictures" if side == "image" else "texts"
-        return unit(base + strength * apply(self._weights, side, x), what)
+        return unit(base + strength * apply(self.weights, side, x), what)
 
     @cached_property
     def _told(self) -> dict[str, Any]:
@@ -115,7 +115,8 @@ class MiniHeads:
         return found
 
     @cached_property
-    def _weights(self) -> dict[str, Matrix]:
+    def weights(self) -> dict[str, Matrix]:
+        """The heads' matrices, ``image.0.weight`` and so on.  Raises EncoderError."""
         assert self._checked_weights
         try:
             weights: dict[str, Matrix] = load_file(self._folder / WEIGHTS_FILE)

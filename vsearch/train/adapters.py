@@ -11,10 +11,13 @@ import torch
 from torch import Tensor, nn
 
 
+Kind = Literal["linear", "mlp"]
+
+
 class Adapter(nn.Module):
     """``base + strength * head(inputs)``: (n, dim) and (n, inputs) to (n, dim)."""
 
-    def __init__(self, inputs: int, dim: int, kind: Literal["linear", "mlp"], hidden: int, dropout: float) -> None:
+    def __init__(self, inputs: int, dim: int, kind: Kind, hidden: int, dropout: float) -> None:
         super().__init__()
         if kind == "linear":
             layers = [nn.Linear(inputs, dim)]
@@ -36,7 +39,7 @@ class Adapter(nn.Module):
         return base + self.strength * x
 
 
-def made(seed: int, *wanted: tuple[int, int, Literal["linear", "mlp"], int, float]) -> list[Adapter]:
+def made(seed: int, *wanted: tuple[int, int, Kind, int, float]) -> list[Adapter]:
     """Adapters with first layers drawn from a seed; what is wanted of each is what ``Adapter`` takes."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -12,11 +12,11 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from vsearch import files
-from vsearch.embed.heads import INPUTS, WEIGHTS_FILE, configuration
+from vsearch.embed.heads import INPUTS, WEIGHTS_FILE, MiniHeads, configuration
 from vsearch.embed.load import HEADS_FILE
 from vsearch.embed.mini import Mini
 from vsearch.embed.minilm import DIM
-from vsearch.train.adapters import made
+from vsearch.train.adapters import Kind, made
 from vsearch.train.config import TrainConfig
 from vsearch.train.features import Features, Frozen, Tell, features
 from vsearch.train.gradcache import Batch
@@ -60,14 +60,19 @@ class MiniTrainee:
         cache: Path | None,
         on_notice: Notice,
         on_features: Tell,
-        encoder: Mini | None = None,
+        begin: Path | None = None,
     ) -> None:
+        """begin: a folder with trained heads to go on from.  Raises EncoderError for one that holds none."""
         self._config, self._device, self._cache = config, device, cache
         self._notice, self._progress = on_notice, on_features
-        self._encoder = encoder or Mini(device.type)
+        self._encoder = Mini(device.type)
         self.name, self.digest = "mini", self._encoder.info.digest
-        shape = (config.head, config.hidden, config.dropout)
-        image, text = made(config.seed, (INPUTS["image"], DIM, *shape), (INPUTS["text"], DIM, *shape))
+        old = MiniHeads(begin, device.type) if begin else None
+        image, text = made(config.seed, *_wanted(config, old))
+        if old is not None:
+            self.name, self.digest = old.info.name, old.info.digest
+            for side, head in (("image", image), ("text", text)):
+                head.load_state_dict(_part(old, side))
         image.strength, text.strength = STRENGTH["image"], STRENGTH["text"]
         self.image, self.text = image.to(device), text.to(device)
         scale, bias = start(config.loss, config.temperature)
@@ -90,7 +95,9 @@ class MiniTrainee:
 
     def inputs(self, pairs: Pairs) -> FeatureInputs:
         """Compute the features of pairs, or read them from the cache.  Raises DecodeError, EncoderError, DiskFull."""
-        towers = Frozen(f"mini {self.digest}", self._encoder.preprocess, self._look, self._encoder.encode_texts)
+        towers = Frozen(
+            f"mini {self._encoder.info.digest}", self._encoder.preprocess, self._look, self._encoder.encode_texts
+        )
         return FeatureInputs(features(towers, pairs, self._cache, self._notice, self._progress), self._device)
 
     def _look(self, pixels: NDArray[np.uint8]) -> Matrix:
@@ -120,3 +127,20 @@ class MiniTrainee:
         files.publish(folder / WEIGHTS_FILE, lambda sink: sink.put(weights))
         body = configuration(weights, STRENGTH, told)
         files.publish(folder / HEADS_FILE, lambda sink: sink.put(body))
+
+
+def _wanted(config: TrainConfig, old: MiniHeads | None) -> list[tuple[int, int, Kind, int, float]]:
+    """The shapes of both heads: as asked for, or those of the heads to go on from."""
+    wanted: list[tuple[int, int, Kind, int, float]] = []
+    for side, inputs in INPUTS.items():
+        kind, hidden = config.head, config.hidden
+        if old is not None:
+            kind = "mlp" if f"{side}.1.weight" in old.weights else "linear"
+            hidden = len(old.weights[f"{side}.0.weight"])
+        wanted.append((inputs, DIM, kind, hidden, config.dropout))
+    return wanted
+
+
+def _part(old: MiniHeads, side: str) -> dict[str, Tensor]:
+    start = f"{side}."
+    return {name[len(start) :]: torch.from_numpy(w) for name, w in old.weights.items() if name.startswith(start)}

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from pathlib import Path
 
 from vsearch.errors import TrainError
 from vsearch.sources import AnyPath, source_for
+from vsearch.store import Store
+from vsearch.train.tars import tars_at, unpacked
 from vsearch.types import Failure, Item
 
 MAX_HELD_OUT = 1000
@@ -65,17 +69,37 @@ def read_pairs(
     *,
     path_column: str = "filepath",
     caption_column: str = "title",
+    scratch: Path | None = None,
     on_notice: Notice | None = None,
 ) -> Pairs:
-    """Read pairs from a CSV or TSV table, a folder with caption files, or an index.
+    """Read pairs from a CSV or TSV table, a folder with caption files, tar files, or an index.
 
     A table may name a picture in several rows, one caption each; in ``picture.txt`` beside ``picture.jpg`` each line
-    is a caption; a caption stored in an index is split into its lines.  What cannot be used is left out, and told.
-    Raises SourceError when nothing can be read, TrainError when no pair is left.
+    is a caption; a caption stored in an index is split into its lines.  Tar files (one, or a folder of them) are those
+    of webdataset and img2dataset; their pictures are unpacked into ``scratch``.  What cannot be used is left out, and
+    told.  Raises SourceError when nothing can be read, TrainError when no pair is left.
     """
     tell = on_notice or (lambda _: None)
-    source = source_for(path, path_column=path_column, caption_column=caption_column)
-    return usable(source, os.fsdecode(path), tell)
+    name = os.fsdecode(path)
+    return usable(_found(Path(name), path_column, caption_column, scratch), name, tell)
+
+
+def _found(path: Path, path_column: str, caption_column: str, scratch: Path | None) -> Iterable[Item | Failure]:
+    if path.suffix == ".vsearch" and path.is_dir():
+        return _indexed(path)
+    if tars := tars_at(path):
+        if scratch is None:
+            raise TrainError(f"{path}: pictures in tar files are unpacked before training; name a folder as scratch")
+        return unpacked(tars, scratch)
+    return source_for(path, path_column=path_column, caption_column=caption_column)
+
+
+def _indexed(path: Path) -> Iterator[Item]:
+    """The pictures of an index that are where they were.  Raises IndexNotFound, IndexCorrupt."""
+    with closing(Store.open(path)) as store, store.snapshot() as snapshot:
+        for _, record in snapshot.items():
+            if not record.missing:
+                yield Item(record.path, record.size, record.mtime_ns, record.ctime_ns, record.caption)
 
 
 def usable(found: Iterable[Item | Failure], name: str, tell: Notice) -> Pairs:

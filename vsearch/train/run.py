@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,15 +11,17 @@ from typing import Any
 from vsearch import files
 from vsearch.errors import TrainError
 from vsearch.train import checkpoint, wise
+from vsearch.train.alike import look_alikes
 from vsearch.train.config import TrainConfig
 from vsearch.train.loop import Data, Loop, Moment, recall
 from vsearch.train.pairs import Notice, Pairs, hold_out, overlap
+from vsearch.train.record import board, write_history
 from vsearch.train.sampler import Sampler
 from vsearch.train.starting import starting
 from vsearch.train.trainee import Inputs, Trainee, restore, snapshot
 from vsearch.train.world import World, join
 
-CHECKPOINTS, BEST, CACHE, HISTORY = "checkpoints", "best", "cache", "history.json"
+CHECKPOINTS, BEST, CACHE = "checkpoints", "best", "cache"
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,14 @@ def train(
         with world.first_goes_first():  # what it computes of frozen towers, the others read
             data = _prepared(trainee, pairs, validation, general, config, tell)
         with closing(data):
-            loop = Loop(trainee, data, config, out / CHECKPOINTS, identity, world, on_moment or (lambda _: None))
+            written = board(out) if world.first else None
+
+            def moment(now: Moment) -> None:
+                for listener in (written, on_moment):
+                    if listener is not None:
+                        listener(now)
+
+            loop = Loop(trainee, data, config, out / CHECKPOINTS, identity, world, moment)
             before = snapshot(trainee.module)
             if state is not None:
                 loop.resume(state)
@@ -123,7 +131,8 @@ def _prepared(
     if validation is not None and (shared := overlap(pairs, validation)):
         tell(f"{shared:,} of {len(validation):,} validation pictures are also trained on: their recall flatters")
     inputs = trainee.inputs(own)
-    sampler = Sampler(inputs.pairs, config)
+    alike = look_alikes(trainee, inputs, config.hard_batches) if config.hard_batches else None
+    sampler = Sampler(inputs.pairs, config, alike)
     if sampler.batch < config.batch:
         tell(f"a batch of {config.batch:,} is more than there is; each step takes all {sampler.batch:,}")
     elsewhere = trainee.inputs(general) if general is not None else None
@@ -176,7 +185,7 @@ def _finish(
     told = {"encoder": trainee.name, "fingerprint": trainee.digest, "alpha": alpha, "config": config.told()}
     with files.storage_errors(out):
         _replace(out / BEST, lambda folder: trainee.save(folder, {**told, "figures": report.after}))
-        _write_history(out / HISTORY, done)
+        write_history(out, done.history)
     return report
 
 
@@ -192,8 +201,3 @@ def _replace(folder: Path, fill: Callable[[Path], None]) -> None:
         files.rename(folder, old)
     files.rename(temporary, folder)
     files.unlink(old)
-
-
-def _write_history(path: Path, done: checkpoint.State) -> None:
-    raw = json.dumps(done.history, indent=1).encode() + b"\n"
-    files.publish(path, lambda sink: sink.put(raw))

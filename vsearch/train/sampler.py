@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,8 +18,8 @@ class Sampler:
     too few for a batch and is dropped, others at each epoch.
     """
 
-    def __init__(self, pairs: Pairs, config: TrainConfig, alike: Sequence[Sequence[int]] | None = None) -> None:
-        """alike: for each picture those most like it, by which batches of look-alikes are made."""
+    def __init__(self, pairs: Pairs, config: TrainConfig, alike: Rows | None = None) -> None:
+        """alike: for each picture those most like it, (n, k), -1 for none, by which batches of look-alikes are made."""
         self._first = np.asarray(pairs.first)
         self._owner = np.asarray(pairs.owner)
         self._config = config
@@ -45,14 +43,14 @@ class Sampler:
         return chosen, first + (drawn[chosen] * (behind - first)).astype(np.int64)
 
 
-def _clustered(order: Rows, alike: Sequence[Sequence[int]], size: int) -> Rows:
+def _clustered(order: Rows, alike: Rows, size: int) -> Rows:
     """The same pictures in an order in which each drawn one is followed by those like it that are not used yet."""
     free = np.ones(len(order), dtype=bool)
     out: list[int] = []
     for picture in order:
         if not free[picture]:
             continue
-        group = [int(picture), *(n for n in alike[picture] if n != picture and free[n])][:size]
+        group = [int(picture), *(int(n) for n in alike[picture] if n >= 0 and n != picture and free[n])][:size]
         free[group] = False
         out += group
     return np.array(out, dtype=np.int64)
