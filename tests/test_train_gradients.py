@@ -53,7 +53,7 @@ def test_chunks_give_the_gradient_of_the_whole_batch(loss, chunk, dtype, toleran
 
 
 def test_blocks_of_rows_give_the_gradient_of_the_whole_batch(monkeypatch):
-    monkeypatch.setattr(gradcache, "BLOCK", 4)
+    monkeypatch.setitem(gradcache.SCORES, "cpu", 4 * 23)
     towers, batch = PlainTowers(), drawn_batch(23)
     value = backward(towers, batch, TrainConfig(), ALONE, seed=0)
     expected, gradients = by_hand(PlainTowers(), batch, "infonce")

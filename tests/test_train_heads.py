@@ -1,4 +1,4 @@
-"""Heads over the bundled encoder: zero ones change nothing, trained ones are an encoder with a fingerprint of its own."""
+"""Heads over the bundled encoder: zero ones change nothing, trained ones are an encoder of their own."""
 
 import json
 
@@ -31,8 +31,8 @@ def pixels(n: int = 3) -> np.ndarray:
     return np.stack([np.asarray(image.resize((260, 260))) for image in coarse])
 
 
-def saved(folder, config=TrainConfig(hidden=8), fill: float | None = None):
-    trainee = MiniTrainee(config, CPU, None, quiet, quiet)
+def saved(folder, fill: float | None = None):
+    trainee = MiniTrainee(TrainConfig(hidden=8), CPU, None, quiet, quiet)
     if fill is not None:
         torch.manual_seed(1)
         for head in (trainee.image, trainee.text):

@@ -10,7 +10,6 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-
 Kind = Literal["linear", "mlp"]
 
 

@@ -21,8 +21,8 @@ from vsearch.train import loss
 from vsearch.train.config import TrainConfig
 from vsearch.train.world import World
 
-BLOCK = 4096
-"""Rows of scores computed at a time."""
+SCORES = {"cpu": 1 << 22, "cuda": 1 << 26}
+"""Scores computed at a time, by device: 16 and 256 MB as float32, and a few times that with what belongs to them."""
 _MIX = 0x9E3779B97F4A7C15
 
 
@@ -88,8 +88,9 @@ def contrast(
         whole, begin = world.gather(features.detach())
         leaves.append(whole.requires_grad_())
     total, value = len(everyone[0]), 0.0
-    for row in range(begin, begin + len(image), BLOCK):
-        rows = slice(row, min(row + BLOCK, begin + len(image)))
+    block = max(1, SCORES.get(image.device.type, SCORES["cpu"]) // total)
+    for row in range(begin, begin + len(image), block):
+        rows = slice(row, min(row + block, begin + len(image)))
         xi, xt = (torch.nn.functional.normalize(leaf, dim=1) for leaf in leaves)
         positive = loss.same((everyone[0][rows], everyone[1][rows]), (everyone[0], everyone[1]))
         part = _rows(xi, xt, rows, positive, towers, config) / total
