@@ -9,10 +9,10 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "vsearch"
 
 FLOORS = {
-    0: ("errors", "types"),
-    1: ("sources", "decode", "files", "half", "phrases", "recipe", "recipes", "present"),
+    0: ("errors", "types", "half"),
+    1: ("sources", "decode", "files", "compare", "phrases", "recipe", "recipes", "present"),
     2: ("embed", "store", "ann", "exact"),
-    3: ("ingest", "search", "build", "explain", "query"),
+    3: ("ingest", "search", "build", "explain", "query", "generations", "mend", "hits", "about"),
     4: ("index",),
     5: ("evaluate", "__init__"),  # __init__: the lazy names of `import vsearch`
     6: ("train",),

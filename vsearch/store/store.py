@@ -48,6 +48,7 @@ class Store:
         self._guard = threading.Lock()
         self._state: State | None = None
         self._open_segments: dict[int, SegmentReader] = {}
+        self._mapped: tuple[State | None, list[SegmentReader]] = (None, [])
 
     @classmethod
     def create(cls, root: Path, info: EncoderInfo) -> Store:
@@ -103,7 +104,7 @@ class Store:
             return
         self._closed = True
         self._open_segments.clear()
-        self._state = None
+        self._state, self._mapped = None, (None, [])
         self._env.release()
         if self._lock is not None:
             self._lock.release(b"" if self._broken else clean_note(self.layout.root))
@@ -132,20 +133,15 @@ class Store:
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
         """One consistent moment.  Keep it short: it pins pages of the metadata."""
-        with ExitStack() as stack:
-            yield self._enter_snapshot(stack)
-
-    def _enter_snapshot(self, stack: ExitStack) -> Snapshot:
         for _ in range(_TRIES):
-            with ExitStack() as attempt:
-                txn = attempt.enter_context(self.read())
+            with self.read() as txn:
                 state = self._state_in(txn)
                 try:
                     readers = self._readers(state)
                 except FileNotFoundError:
                     continue  # A compaction finished between our transaction and our open: look again.
-                stack.push(attempt.pop_all())
-                return Snapshot(txn, self._env.tables, state, readers)
+                yield Snapshot(txn, self._env.tables, state, readers)
+                return
         raise IndexCorrupt(
             f"{self.layout.root}: a file of vectors that the metadata names is gone; embed its pictures again with: "
             f"vsearch repair"
@@ -182,6 +178,9 @@ class Store:
         return state
 
     def _readers(self, state: State) -> list[SegmentReader]:
+        known_for, readers = self._mapped
+        if known_for is state:
+            return readers
         with self._guard:
             named = {s.number: s for s in state.space.segments}
             for number in [n for n in self._open_segments if n not in named]:
@@ -190,7 +189,9 @@ class Store:
                 known = self._open_segments.get(number)
                 if known is None or known.segment != segment:
                     self._open_segments[number] = self._map(state.space, segment, known)
-            return [self._open_segments[s.number] for s in state.space.segments]
+            readers = [self._open_segments[s.number] for s in state.space.segments]
+            self._mapped = (state, readers)
+            return readers
 
     def _map(self, space: Space, segment: Segment, known: SegmentReader | None) -> SegmentReader:
         reader = SegmentReader(self.layout.vectors(space.name), segment, space.dim, self.segment_header(space))
