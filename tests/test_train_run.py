@@ -163,6 +163,8 @@ def test_a_full_disk_is_an_error_that_keeps_the_last_checkpoint(model, pairs, tm
 def test_a_single_picture_and_an_empty_table_are_refused(model, pairs, tmp_path):
     with pytest.raises(TrainError, match="one picture is too few"):
         train(pairs.only([0]), tmp_path, encoder=model)
+    with pytest.raises(TrainError, match="1 of 2 pictures are left to train on"):
+        train(pairs.only([0, 1]), tmp_path, encoder=model)
     table = tmp_path / "none.tsv"
     table.write_text("filepath\ttitle\n")
     with pytest.raises(TrainError, match="no picture with a caption"):

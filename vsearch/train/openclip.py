@@ -193,3 +193,5 @@ class OpenClipTrainee:
         files.publish(folder / hub.CONFIG_FILE, lambda sink: sink.put(raw))
         if model.get("text_cfg", {}).get("hf_tokenizer_name"):
             self._tokenizer.save_pretrained(str(folder))
+            for path in folder.iterdir():
+                files.fsync_file(path)

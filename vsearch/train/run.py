@@ -126,11 +126,14 @@ def _prepared(
     tell: Notice,
 ) -> Data:
     own, held = hold_out(pairs, config.hold_out, config.seed) if validation is None else (pairs, validation)
-    if not len(own):
-        raise TrainError("nothing is left to train on after holding out pictures for validation. Give more pairs.")
     if validation is not None and (shared := overlap(pairs, validation)):
         tell(f"{shared:,} of {len(validation):,} validation pictures are also trained on: their recall flatters")
     inputs = trainee.inputs(own)
+    if len(inputs.pairs) < 2:
+        raise TrainError(
+            f"{len(inputs.pairs)} of {len(pairs)} pictures are left to train on, after those held out for validation "
+            "and those that cannot be decoded: too few to tell from each other. Give more pairs."
+        )
     alike = look_alikes(trainee, inputs, config.hard_batches) if config.hard_batches else None
     sampler = Sampler(inputs.pairs, config, alike)
     if sampler.batch < config.batch:
