@@ -16,6 +16,7 @@ from vsearch.cli.labels import classify, tag
 from vsearch.cli.machine import doctor, models
 from vsearch.cli.query import query
 from vsearch.cli.tell import errors, info
+from vsearch.cli.train import train
 
 
 class _InOrder(click.Group):
@@ -60,6 +61,7 @@ for command in (
     compact,
     backup,
     evaluate,
+    train,
     models,
     doctor,
 ):
