@@ -177,6 +177,10 @@ def test_report_shows_every_kept_result(tmp_path: Path, monkeypatch: pytest.Monk
         assert line in page
 
 
+def read_table(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text().splitlines(), delimiter="\t"))
+
+
 def words(caption: str) -> list[str]:
     """The words of a caption without number: what a bag of words sees of it."""
     alike = {"an": "a", "one": "a", "right": "left"}
@@ -216,7 +220,7 @@ def test_a_relation_is_drawn_as_the_caption_says():
 def test_compose_writes_the_same_disjoint_tables_each_time(tmp_path: Path):
     for out in ("a", "b"):
         assert run(TOOLS / "compose.py", "--out", out, "--pairs", "8", "--val", "4", cwd=tmp_path).returncode == 0
-    tables = {name: list(csv.DictReader((tmp_path / "a" / f"{name}.tsv").open(), delimiter="\t")) for name in NAMES}
+    tables = {name: read_table(tmp_path / "a" / f"{name}.tsv") for name in NAMES}
     assert [len(tables[name]) for name in NAMES] == [4, 4, 8]
     for row in (row for rows in tables.values() for row in rows):
         assert (tmp_path / "a" / row["filepath"]).read_bytes() == (tmp_path / "b" / row["filepath"]).read_bytes()
