@@ -10,9 +10,9 @@ PACKAGE = ROOT / "vsearch"
 
 FLOORS = {
     0: ("errors", "types"),
-    1: ("sources", "decode", "files", "half", "phrases", "recipe", "recipes", "present"),
+    1: ("sources", "decode", "files", "half", "phrases", "prompts", "recipe", "recipes", "present"),
     2: ("embed", "store", "ann", "exact"),
-    3: ("ingest", "search", "build", "explain", "query"),
+    3: ("ingest", "search", "build", "explain", "query", "labels", "texts", "duplicates", "fold", "moving"),
     4: ("index",),
     5: ("evaluate", "__init__"),  # __init__: the lazy names of `import vsearch`
     6: ("train",),

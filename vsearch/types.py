@@ -237,3 +237,11 @@ class EncoderInfo:
         """Name of the joint space on disk: a readable word and the start of the digest."""
         word = "".join(c if c.isalnum() else "-" for c in self.name.lower())[:40].strip("-")
         return f"{word}-{self.digest[:12]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What a picture may show.  confidence: in [0, 1]; those of all labels asked about add up to 1."""
+
+    name: str
+    confidence: float

@@ -32,6 +32,7 @@ class External:
     """
 
     preprocess = PixelSpec(size=1)
+    temperature = None
 
     def __init__(self, full: str, dim: int | None = None) -> None:
         """Take apart ``external:NAME:DIM``, or ``external:NAME`` for a dimension known from elsewhere.

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from vsearch.embed.lite2 import Lite2
 
 TEMPERATURE = 2.0
+LABEL_TEMPERATURE = 0.05
 TOP = 50
 COLOUR_CHUNK = 16
 
@@ -43,6 +44,7 @@ class Mini:
     """
 
     preprocess = PixelSpec(size=260, resize="squash", interpolation="bicubic")
+    temperature = LABEL_TEMPERATURE
 
     def __init__(self, device: str | None = None) -> None:
         self._device = device

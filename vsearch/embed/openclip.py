@@ -62,6 +62,12 @@ class OpenClip:
         placement = self._model.placement
         return f"{str(placement.dtype).removeprefix('torch.')} on {placement.device.type} ({placement.why})"
 
+    @property
+    def temperature(self) -> float | None:
+        """One over the logit scale that the model learned."""
+        scale = getattr(self._model.network, "logit_scale", None)
+        return None if scale is None else float(torch.exp(-scale.detach().float()).item())
+
     def encode_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embed (n, size, size, 3) uint8 pictures as (n, dim) float32 unit vectors.
 

@@ -23,6 +23,10 @@ class Encoder(Protocol):
     def preprocess(self) -> PixelSpec:
         """The geometry that ``encode_images`` wants."""
 
+    @property
+    def temperature(self) -> float | None:
+        """What cosines are divided by before a softmax over texts, as learned in training; None where nothing was."""
+
     def encode_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embed pictures.
 

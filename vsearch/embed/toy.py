@@ -55,6 +55,7 @@ class Toy:
     """The encoder ``toy``; see the module for its formula."""
 
     preprocess = PixelSpec(size=SIZE, resize="squash", interpolation="bilinear")
+    temperature = None
 
     def __init__(self) -> None:
         weights = hashlib.sha256(repr((PALETTE, WORDS, WORD_WEIGHT)).encode()).hexdigest()
