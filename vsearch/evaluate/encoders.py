@@ -13,7 +13,8 @@ from vsearch.evaluate.compositional import Swap, cosine_score, swap_scores
 from vsearch.evaluate.pairs import OnProgress, Pairs, embed_pairs, embed_pictures
 from vsearch.evaluate.report import comparison, retrieval_report
 from vsearch.evaluate.retrieval import Ranks, ranks
-from vsearch.evaluate.zeroshot import Labelled, accuracy, class_vectors
+from vsearch.evaluate.zeroshot import Labelled, accuracy
+from vsearch.labels.classifier import directions
 from vsearch.types import Failure
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def measure_zeroshot(
     kept = replace(
         labelled, paths=tuple(p for p, ok in zip(labelled.paths, there, strict=True) if ok), truth=labelled.truth[there]
     )
-    classes = class_vectors(labelled.labels, templates, encoder.encode_texts)
+    classes = directions(encoder.encode_texts, labelled.labels, templates)
     told = {**_named(encoder), "templates": len(templates), **accuracy(xi, classes, kept), "failed": len(failures)}
     return Measured(told, tuple(failures))
 

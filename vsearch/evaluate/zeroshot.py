@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,17 +59,6 @@ def _of_folder(root: Path) -> list[tuple[bytes, str]]:
 def _of_table(table: Path, label_column: str) -> list[tuple[bytes, str]]:
     rows = read_rows(table, label_column)
     return [(beside(table, row[PATH]), row[label_column]) for row in rows if row[PATH] and row.get(label_column)]
-
-
-def class_vectors(labels: Sequence[str], templates: Sequence[str], encode: Callable[[list[str]], Matrix]) -> Matrix:
-    """One unit vector for each label: the mean over the templates, each with ``{}`` for the label.
-
-    encode: texts to (n, dim) unit vectors.  Returns (labels, dim) float32.
-    """
-    told = encode([template.replace("{}", label) for label in labels for template in templates])
-    means = told.reshape(len(labels), len(templates), -1).mean(axis=1)
-    out: Matrix = means / np.linalg.norm(means, axis=1, keepdims=True)
-    return out
 
 
 def accuracy(xi: Matrix, classes: Matrix, labelled: Labelled) -> dict[str, Any]:
