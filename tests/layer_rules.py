@@ -12,7 +12,10 @@ FLOORS = {
     0: ("errors", "types"),
     1: ("sources", "decode", "files", "half", "phrases", "prompts", "recipe", "recipes", "present"),
     2: ("embed", "store", "ann", "exact"),
-    3: ("ingest", "search", "build", "explain", "query", "labels", "texts", "duplicates", "fold", "moving"),
+    3: (
+        *("ingest", "search", "build", "explain", "query", "labels", "texts", "duplicates", "fold", "moving"),
+        *("generations", "mend", "hits", "about", "rerank"),
+    ),
     4: ("index",),
     5: ("evaluate", "__init__"),  # __init__: the lazy names of `import vsearch`
     6: ("train",),

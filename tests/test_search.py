@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from vsearch import ann, recipe
+from vsearch.ann import Searchable
 from vsearch.build import build, training_ids
 from vsearch.errors import RecipeError, TooFewVectors
 from vsearch.search import search
@@ -61,11 +62,11 @@ def store(tmp_path):
     store.close()
 
 
-def opened(store: Store) -> tuple[ann.AnnIndex, recipe.Recipe]:
+def opened(store: Store) -> Searchable:
     with store.snapshot() as snapshot:
         named = snapshot.space.generation
         path = store.layout.ann(snapshot.space.name) / named.name / "index.faiss"
-    return ann.load(path, named.upto, named.name), recipe.from_plan(named.recipe)
+    return Searchable(ann.load(path, named.upto, named.name), recipe.from_plan(named.recipe))
 
 
 def test_exact_search_equals_numpy(store):
@@ -85,9 +86,9 @@ def test_with_an_index_a_tail_and_tombstones_scores_are_cosines_and_nothing_dead
     xb = {i: v for i, v in enumerate(clustered(3000, 0)) if i % 4 and i != 1}
     xb |= {3000 + i: v for i, v in enumerate(fresh)}
     xq = np.concatenate([clustered(50, 8), fresh[:20]])
-    index, settings = opened(store)
+    generation = opened(store)
     with store.snapshot() as snapshot:
-        scores, ids = search(snapshot, xq, 10, "text", index, settings)
+        scores, ids = search(snapshot, xq, 10, "text", generation)
     expected = truth(xb, xq, 10)
     assert set(ids.ravel().tolist()) <= set(xb)
     assert ids[50:, 0].tolist() == list(range(3000, 3020)), "what was added after the build is found"
@@ -101,22 +102,22 @@ def test_pictures_that_were_missing_at_the_build_and_come_back_are_found(store):
     store.commit(Batch(updates={7: record(7, MISSING)}))
     build(store, recipe.parse(SMALL))
     store.commit(Batch(updates={7: record(7)}))
-    index, settings = opened(store)
+    generation = opened(store)
     with store.snapshot() as snapshot:
-        _, ids = search(snapshot, clustered(3000, 0)[7:8], 1, "image", index, settings)
+        _, ids = search(snapshot, clustered(3000, 0)[7:8], 1, "image", generation)
     assert ids.tolist() == [[7]]
 
 
 def test_there_are_k_hits_whenever_k_exist(store):
     build(store, recipe.parse(SMALL))
     store.commit(Batch(dropped=list(range(2990))))
-    index, settings = opened(store)
+    generation = opened(store)
     xq = clustered(30, 9)
     with store.snapshot() as snapshot:
-        _, ids = search(snapshot, xq, 20, "text", index, settings)
+        _, ids = search(snapshot, xq, 20, "text", generation)
         assert (ids[:, :10] >= 2990).all()
         assert (ids[:, 10:] == -1).all()
-        _, without = search(snapshot, xq, 20, "text", index, settings, exclude=frozenset({2995}))
+        _, without = search(snapshot, xq, 20, "text", generation, exclude=frozenset({2995}))
         assert not (without == 2995).any()
         assert ((without >= 0).sum(axis=1) == 9).all()
 
@@ -128,8 +129,8 @@ def test_an_older_generation_answers_as_fully_as_a_newer_one(store):
     store.commit(Batch([Addition(record(9000 + i), v) for i, v in enumerate(fresh)]))
     build(store, recipe.parse(SMALL))
     with store.snapshot() as snapshot:
-        for index, settings in (old, opened(store)):
-            _, ids = search(snapshot, fresh, 1, "image", index, settings)
+        for generation in (old, opened(store)):
+            _, ids = search(snapshot, fresh, 1, "image", generation)
             assert ids[:, 0].tolist() == list(range(3000, 3040))
 
 

@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vsearch import ann as ann_room
-from vsearch import recipe as recipes
-from vsearch.ann import AnnIndex
+from vsearch.about import about
 from vsearch.embed import load_encoder, resolve
 from vsearch.embed.external import is_external
-from vsearch.errors import DimensionMismatch, IndexCorrupt, QueryError
+from vsearch.errors import DimensionMismatch, QueryError
 from vsearch.explain import Explanation, explain
+from vsearch.generations import Generations
+from vsearch.hits import hits
 from vsearch.ingest import Options, add_vectors, ingest
+from vsearch.mend import mend
 from vsearch.query import Embedded, embed, unit
-from vsearch.recipe import Modality, Recipe
+from vsearch.recipe import Modality
 from vsearch.search import search
 from vsearch.sources import Source
 from vsearch.sources import files as pictures
 from vsearch.store import Batch, Snapshot, Store, maintain
-from vsearch.store.check import Findings, generation_problem
 from vsearch.store.check import check as check_store
 from vsearch.types import (
     AddReport,
@@ -101,9 +101,7 @@ class Index:
         self._encoder = encoder
         self._notice = notice
         self._loading = threading.Lock()
-        self._ann: AnnIndex | None = None
-        self._recipe: Recipe | None = None
-        self._refused: set[str] = set()
+        self._generations = Generations(store, notice)
 
     # Life
 
@@ -118,7 +116,7 @@ class Index:
     def close(self) -> None:
         """Release everything.  Closing twice is harmless; any other use afterwards raises IndexClosed."""
         self._store.close()
-        self._ann = None
+        self._generations.forget()
 
     @property
     def path(self) -> Path:
@@ -277,7 +275,7 @@ class Index:
         told = self._embed(query)
         with self._store.snapshot() as snapshot:
             scores, ids = self._find(snapshot, told.vector, k, modality or told.modality, told.exclude)
-            return _hits(snapshot, scores[0], ids[0])
+            return hits(snapshot, scores[0], ids[0])
 
     def search_vectors(self, xq: Matrix, k: int = 10, *, modality: Modality = "image") -> tuple[Matrix, Ids]:
         """Find the k nearest stored vectors for each query.
@@ -307,8 +305,8 @@ class Index:
         asked = modality or told.modality
         with self._store.snapshot() as snapshot:
             _, ids = self._find(snapshot, told.vector, k, asked, told.exclude)
-            ann = self._generation(snapshot)
-            settings = self._recipe.search(asked) if ann and self._recipe else None
+            generation = self._generations.of(snapshot)
+            ann, settings = (generation.index, generation.recipe.search(asked)) if generation else (None, None)
             return explain(snapshot, told.vector[0], id, ids[0], ann, settings)
 
     def _find(
@@ -316,36 +314,7 @@ class Index:
     ) -> tuple[Matrix, Ids]:
         if not 1 <= k <= MAX_K:
             raise QueryError(f"k is {k}; ask for 1 to {MAX_K:,} results")
-        ann = self._generation(snapshot)
-        return search(snapshot, xq, k, modality, ann, self._recipe if ann else None, exclude)
-
-    def _generation(self, snapshot: Snapshot) -> AnnIndex | None:
-        """The FAISS index to search: the one that the metadata names, if its bytes are those that were published."""
-        named = snapshot.space.generation
-        if named is None or named.name in self._refused:
-            return None
-        with self._loading:
-            if self._ann is None or self._ann.name != named.name:
-                path = self._store.layout.ann(snapshot.space.name) / named.name / maintain.INDEX_FILE
-                problem = generation_problem(path, named)
-                if problem and self._is_superseded(named.name):
-                    return None  # Another process published a newer one and took this one away meanwhile.
-                if problem:
-                    self._refused.add(named.name)
-                    self._notice(
-                        f"{problem}; searching exactly instead. Build it again with: vsearch repair {self.path}"
-                    )
-                    return None
-                self._recipe = recipes.from_plan(named.recipe)
-                try:
-                    self._ann = ann_room.load(path, named.upto, named.name)
-                except FileNotFoundError:
-                    return None
-            return self._ann
-
-    def _is_superseded(self, name: str) -> bool:
-        with self._store.snapshot() as now:
-            return now.space.generation is None or now.space.generation.name != name
+        return search(snapshot, xq, k, modality, self._generations.of(snapshot), exclude)
 
     def _embed(self, query: str | QueryValue | Query) -> Embedded:
         return embed(query if isinstance(query, Query) else Query(query), self._store, lambda: self.encoder)
@@ -359,28 +328,7 @@ class Index:
 
     def info(self) -> dict[str, Any]:
         """What the index is, in values that JSON can hold."""
-        with self._store.snapshot() as snapshot:
-            head, space, generation = snapshot.head, snapshot.space, snapshot.space.generation
-            rows = sum(s.rows for s in space.segments)
-            failures = sum(1 for _ in snapshot.failures())
-        encoder = self._store.encoder_info
-        return {
-            "path": str(self.path),
-            "images": head.images - head.missing,
-            "missing": head.missing,
-            "failed": failures,
-            "encoder": encoder.name,
-            "dim": encoder.dim,
-            "space": space.name,
-            "vectors": rows,
-            "bytes": maintain.size_on_disk(self.path),
-            "index": "exact" if generation is None else recipes.from_plan(generation.recipe).name,
-            "indexed": 0 if generation is None else generation.count,
-            **({} if generation is None else recipes.measured(generation.recipe)),
-            "tail": head.next_id - (0 if generation is None else generation.upto),
-            "format": 1,
-            "uuid": head.identity,
-        }
+        return about(self._store)
 
     def check(self) -> CheckReport:
         """Compare everything on disk with its checksums and with itself.  Changes nothing."""
@@ -393,45 +341,8 @@ class Index:
 
         Raises IndexCorrupt when the metadata itself is damaged: nothing else can tell what was there.
         """
-        found = check_store(self._store)
-        if found.bad_metadata:
-            raise IndexCorrupt(f"{found.problems[0]}. The metadata cannot be rebuilt: restore a backup, or index again")
-        actions = []
-        if found.bad_tables:
-            gone = maintain.rebuild_tables(self._store)
-            actions.append("made the lists of paths, contents and live pictures again from the records")
-            if gone:
-                actions.append(f"dropped {gone:,} pictures whose records are damaged; vsearch index adds them again")
-            found = check_store(self._store)
-        if found.lost or found.problems:
-            actions += self._reembed(found)
-        if found.bad_generation:
-            actions.append(self._upkeep().rebuild())
-        return RepairReport(tuple(actions))
 
-    def _reembed(self, found: Findings) -> list[str]:
-        with self._store.tolerant_snapshot() as snapshot:
-            records = [r for id in sorted(found.lost) if (r := snapshot.record(id)) is not None]
-        self._store.commit(Batch(dropped=sorted(found.lost)))
-        maintain.salvage(self._store)
-        if not records:
-            return []
-        there = [r.path for r in records if os.path.exists(r.path)]
-        report = self.add(pictures(there)) if there else AddReport()
-        left = len(records) - report.added
-        return [
-            f"embedded {report.added:,} damaged vectors again from their pictures",
-            *([f"dropped {left:,} pictures whose vectors are damaged and whose files are gone"] if left else []),
-        ]
+        def add(paths: Sequence[bytes]) -> int:
+            return self.add(pictures(paths)).added
 
-
-def _hits(snapshot: Snapshot, scores: NDArray[np.float32], ids: Ids) -> list[Hit]:
-    hits: list[Hit] = []
-    for score, id in zip(scores.tolist(), ids.tolist(), strict=True):
-        if id >= 0:
-            record = snapshot.record(id)
-            if record is None:
-                raise IndexCorrupt(f"the picture with id {id} has lost its record; mend it with: vsearch repair", (id,))
-            at = (record.path, record.caption, record.width, record.height)
-            hits.append(Hit(len(hits) + 1, id, min(1.0, max(-1.0, score)), *at))
-    return hits
+        return mend(self._store, add, self._upkeep().rebuild)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vsearch.ann import AnnIndex
+from vsearch.ann import Searchable
 from vsearch.exact import merge, rescore, topk
-from vsearch.recipe import Modality, Recipe
+from vsearch.recipe import Modality
 from vsearch.store import Snapshot
 
 if TYPE_CHECKING:
@@ -26,13 +26,12 @@ def search(
     xq: Matrix,
     k: int,
     modality: Modality,
-    ann: AnnIndex | None = None,
-    recipe: Recipe | None = None,
+    generation: Searchable | None = None,
     exclude: frozenset[int] = frozenset(),
 ) -> tuple[Matrix, Ids]:
     """The k nearest live pictures of one consistent moment.
 
-    xq: (nq, dim) float32, unit length.  ann: any generation of this space; what is newer than it is searched
+    xq: (nq, dim) float32, unit length.  generation: any one of this space; what is newer than it is searched
     exactly, so age costs only time.  exclude: ids to leave out (query pictures).
     Returns scores (nq, k) float32, cosine in [-1, 1], highest first; ids (nq, k) int64, -1 where fewer exist.
     """
@@ -42,9 +41,9 @@ def search(
         told: NDArray[np.bool_] = (live[ids >> 3] >> (ids & 7).astype(np.uint8)) & 1 == 1
         return told
 
-    if ann is None or recipe is None:
+    if generation is None:
         return topk(xq, snapshot.blocks(), k, shown)
-    settings = recipe.search(modality)
+    ann, settings = generation.index, generation.recipe.search(modality)
     wanted = k * settings.rescore
     if wanted > max(MOST_CANDIDATES * len(ann), 10 * settings.rescore):
         return topk(xq, snapshot.blocks(), k, shown)

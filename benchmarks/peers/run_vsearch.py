@@ -15,6 +15,7 @@ from sweeps import LISTS, grid
 
 import vsearch
 from vsearch import ann, recipe
+from vsearch.ann import Searchable
 from vsearch.search import search
 from vsearch.store.maintain import INDEX_FILE
 
@@ -66,7 +67,7 @@ class Engine:
         told = recipe.SearchSettings(**{name: settings[name] for name in LISTS})
         asked = dataclasses.replace(self._recipe, text=told, image=told)
         with self._index.store.snapshot() as snapshot:
-            return search(snapshot, xq, k, "text", self._ann, asked)[1]
+            return search(snapshot, xq, k, "text", Searchable(self._ann, asked))[1]
 
 
 if __name__ == "__main__":

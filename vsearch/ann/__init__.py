@@ -6,8 +6,18 @@ Everything that it holds can be made again from the store.
 from vsearch.ann.cells import Cells
 from vsearch.ann.cells import train as train_cells
 from vsearch.ann.growing import Growing, trained
-from vsearch.ann.opened import AnnIndex, load
+from vsearch.ann.opened import AnnIndex, Searchable, load
 from vsearch.ann.parts import code_bytes
 from vsearch.ann.transform import second_moment
 
-__all__ = ["AnnIndex", "Cells", "Growing", "code_bytes", "load", "second_moment", "train_cells", "trained"]
+__all__ = [
+    "AnnIndex",
+    "Cells",
+    "Growing",
+    "Searchable",
+    "code_bytes",
+    "load",
+    "second_moment",
+    "train_cells",
+    "trained",
+]

@@ -18,7 +18,7 @@ from vsearch.errors import IndexCorrupt
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from vsearch.recipe import SearchSettings
+    from vsearch.recipe import Recipe, SearchSettings
 
     Ids = NDArray[np.int64]
     Matrix = NDArray[np.float32]
@@ -121,6 +121,14 @@ class AnnIndex:
                 raise
         if failed:
             raise failed[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Searchable:
+    """An index and the settings that were tuned for it: one object, so that a swap can never mix two pairs."""
+
+    index: AnnIndex
+    recipe: Recipe
 
 
 class _Counter:
