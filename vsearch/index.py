@@ -19,14 +19,14 @@ from vsearch.errors import DimensionMismatch, QueryError
 from vsearch.explain import Explanation, explain
 from vsearch.generations import Generations
 from vsearch.hits import hits
-from vsearch.ingest import Options, add_vectors, ingest
+from vsearch.ingest import Options, RespaceOptions, add_vectors, ingest, respace
 from vsearch.mend import mend
 from vsearch.query import Embedded, embed, unit
 from vsearch.recipe import Modality
 from vsearch.search import search
 from vsearch.sources import Source
 from vsearch.sources import files as pictures
-from vsearch.store import Batch, Snapshot, Store, maintain
+from vsearch.store import Batch, Snapshot, Store, maintain, spaces
 from vsearch.store.check import check as check_store
 from vsearch.types import (
     AddReport,
@@ -38,6 +38,8 @@ from vsearch.types import (
     Query,
     QueryValue,
     RepairReport,
+    SpaceInfo,
+    SpaceReport,
 )
 
 if TYPE_CHECKING:
@@ -130,11 +132,16 @@ class Index:
 
     @property
     def encoder(self) -> Encoder:
-        """The pinned encoder, loaded when first used.  Raises EncoderUnavailable, EncoderMismatch."""
+        """The live space's encoder, loaded when first used and when the index has changed to another one.
+
+        Raises EncoderUnavailable, EncoderMismatch.
+        """
+        return self._encoder_of(self._store.encoder_info)
+
+    def _encoder_of(self, info: EncoderInfo) -> Encoder:
         with self._loading:
-            if self._encoder is None:
-                pinned = self._store.encoder_info
-                self._encoder = load_encoder(pinned.name, expect=pinned)
+            if self._encoder is None or self._encoder.info.digest != info.digest:
+                self._encoder = load_encoder(info.name, expect=info)
             return self._encoder
 
     @property
@@ -152,7 +159,7 @@ class Index:
     def __len__(self) -> int:
         """How many pictures can be found."""
         with self._store.snapshot() as snapshot:
-            return snapshot.head.images - snapshot.head.missing
+            return snapshot.shown
 
     # Changing
 
@@ -255,6 +262,48 @@ class Index:
         encode = (lambda texts: self.encoder.encode_texts(texts)) if knows_texts else None
         return Upkeep(self._store, encode, self._notice)
 
+    def change_encoder(
+        self,
+        encoder: str | Encoder,
+        *,
+        limits: Limits | None = None,
+        workers: int | None = None,
+        yes: bool = False,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> SpaceReport:
+        """Embed all pictures anew with another encoder, and answer with it once that is complete.
+
+        The pictures are read again from where they are; ids stay the same.  Until the end the encoder of now answers,
+        here and in every other process; stopped at any instant, the next call goes on.  The vectors of before are
+        kept: ``use_space`` goes back to them.  yes: also when more than a tenth of the pictures is not there.
+        Raises SourceError, EncoderError, IndexNotWritable, DiskFull.
+        """
+        from vsearch.decode import Limits as DecodeLimits
+
+        made = load_encoder(encoder) if isinstance(encoder, str) else encoder
+        report = respace(self._store, made, RespaceOptions(limits or DecodeLimits(), workers, yes, progress))
+        self._encoder = made
+        return report
+
+    def spaces(self) -> list[SpaceInfo]:
+        """The joint spaces that the index has vectors in, the oldest first."""
+        return spaces.listed(self._store)
+
+    def use_space(self, name: str, **options: Any) -> SpaceReport:
+        """Answer with another space, after embedding what it lacks.
+
+        name: of the space, or of its encoder.  options: those of ``change_encoder``.  Raises QueryError for a name
+        that there is not, EncoderMismatch when its encoder is no longer what it was, and as ``change_encoder`` does.
+        """
+        info = spaces.named(self._store, name).encoder
+        return self.change_encoder(load_encoder(info.name, expect=info), **options)
+
+    def remove_space(self, name: str) -> str:
+        """Forget a space that is not in use, with its vectors; return its full name.  Raises QueryError."""
+        full = spaces.named(self._store, name).name
+        spaces.remove(self._store, full)
+        return full
+
     def compact(self) -> int:
         """Give back the room of forgotten pictures; return how many vectors went."""
         return maintain.compact(self._store)
@@ -273,7 +322,7 @@ class Index:
         Raises QueryError, DecodeError, EncoderError, IndexCorrupt.
         """
         told = self._embed(query)
-        with self._store.snapshot() as snapshot:
+        with self._store.snapshot(told.space) as snapshot:
             scores, ids = self._find(snapshot, told.vector, k, modality or told.modality, told.exclude)
             return hits(snapshot, scores[0], ids[0])
 
@@ -303,7 +352,7 @@ class Index:
         """
         told = self._embed(query)
         asked = modality or told.modality
-        with self._store.snapshot() as snapshot:
+        with self._store.snapshot(told.space) as snapshot:
             _, ids = self._find(snapshot, told.vector, k, asked, told.exclude)
             generation = self._generations.of(snapshot)
             ann, settings = (generation.index, generation.recipe.search(asked)) if generation else (None, None)
@@ -317,7 +366,7 @@ class Index:
         return search(snapshot, xq, k, modality, self._generations.of(snapshot), exclude)
 
     def _embed(self, query: str | QueryValue | Query) -> Embedded:
-        return embed(query if isinstance(query, Query) else Query(query), self._store, lambda: self.encoder)
+        return embed(query if isinstance(query, Query) else Query(query), self._store, self._encoder_of)
 
     # Knowing
 

@@ -11,6 +11,7 @@ from vsearch.cli.index import index
 from vsearch.cli.keep import backup, build, check, compact, repair
 from vsearch.cli.machine import doctor, models
 from vsearch.cli.query import query
+from vsearch.cli.spaces import spaces
 from vsearch.cli.tell import errors, info
 
 
@@ -50,6 +51,7 @@ for command in (
     build,
     compact,
     backup,
+    spaces,
     evaluate,
     models,
     doctor,

@@ -85,7 +85,7 @@ def check_same(found: EncoderInfo, expect: EncoderInfo) -> None:
     if found.digest == expect.digest:
         return
     if found.name != expect.name:
-        mend = f"Use `--encoder {expect.name}`, or make a new index with this encoder."
+        mend = f"Use `--encoder {expect.name}`, or change the index: `vsearch index --encoder {found.name}`."
     else:
         mend = (
             f"Bring back the weights and the library versions of then ({_differences(found, expect)}), or "

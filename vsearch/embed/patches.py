@@ -72,9 +72,7 @@ class MiniPatches:
             if self._features is None:
                 self._features = Features(self._device)
         cells = self._features.cells(pixels)
-        tints = [
-            colours.of_cells(pixels[at : at + COLOUR_CHUNK], CELLS) for at in range(0, len(pixels), COLOUR_CHUNK)
-        ]
+        tints = [colours.of_cells(pixels[at : at + COLOUR_CHUNK], CELLS) for at in range(0, len(pixels), COLOUR_CHUNK)]
         return np.concatenate([cells, np.concatenate(tints).reshape(len(pixels), CELLS**2, -1)], axis=2)
 
     def encode_tokens(self, texts: Sequence[str]) -> tuple[Matrix, NDArray[np.bool_]]:

@@ -18,6 +18,7 @@ from vsearch.store.records import Head, Space, encode
 from vsearch.types import EncoderInfo, PixelSpec
 
 HEAD_KEY = b"head"
+SPACE_KEY = b"space/"
 
 
 def fill(layout: Layout, identity: str, info: EncoderInfo) -> None:
@@ -32,7 +33,7 @@ def fill(layout: Layout, identity: str, info: EncoderInfo) -> None:
         with env.write() as txn:
             table = env.tables[b"state"]
             txn.put(HEAD_KEY, encode(Head(identity, space=space.name)), db=table)
-            txn.put(b"space/" + space.name.encode(), encode(space), db=table)
+            txn.put(SPACE_KEY + space.name.encode(), encode(space), db=table)
 
     try:
         create_environment(layout.meta, first_state)

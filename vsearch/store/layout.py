@@ -39,9 +39,14 @@ class Layout:
         """LMDB's data file."""
         return self.meta / "data.mdb"
 
+    @property
+    def spaces(self) -> Path:
+        """A folder for each joint space."""
+        return self.root / "spaces"
+
     def space(self, name: str) -> Path:
         """All of one joint space."""
-        return self.root / "spaces" / name
+        return self.spaces / name
 
     def vectors(self, space: str) -> Path:
         """The vector segments of a space."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -110,6 +112,12 @@ class Snapshot:
         raw = self._txn.get(path_key(path), db=self._tables[b"failure"])
         return None if raw is None else unpack_failure(raw)
 
+    def is_absent(self, id: int) -> bool:
+        """Whether a picture has no vector in this space, because it could not be read when the space was made."""
+        runs = self.space.absent
+        at = bisect_right(runs, (id, sys.maxsize)) - 1
+        return at >= 0 and id < runs[at][1]
+
     def count(self, table: Any) -> int:
         """Entries of a table."""
         return int(self._txn.stat(table)["entries"])
@@ -117,6 +125,13 @@ class Snapshot:
     def is_live(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether each id may be shown."""
         return live_ids.test(self.live, ids)
+
+    @property
+    def shown(self) -> int:
+        """How many pictures may be shown."""
+        if not self.space.absent:
+            return self.head.images - self.head.missing
+        return int(np.bitwise_count(self.live).sum())
 
     def live_ids(self) -> NDArray[np.int64]:
         """All ids that may be shown, ascending."""
