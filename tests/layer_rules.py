@@ -14,11 +14,11 @@ FLOORS = {
     2: ("embed", "store", "ann", "exact"),
     3: (
         *("ingest", "search", "build", "explain", "query", "labels", "texts", "duplicates", "fold", "moving"),
-        *("generations", "mend", "hits", "about", "rerank"),
+        *("generations", "mend", "hits", "about"),
     ),
     4: ("index",),
     5: ("evaluate", "__init__"),  # __init__: the lazy names of `import vsearch`
-    6: ("train",),
+    6: ("train", "rerank"),
     7: ("server", "cli"),
     8: ("__main__",),
 }

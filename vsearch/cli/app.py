@@ -11,6 +11,7 @@ from vsearch.cli.index import index
 from vsearch.cli.keep import backup, build, check, compact, repair
 from vsearch.cli.machine import doctor, models
 from vsearch.cli.query import query
+from vsearch.cli.rerank import train_reranker
 from vsearch.cli.spaces import spaces
 from vsearch.cli.tell import errors, info
 
@@ -53,6 +54,7 @@ for command in (
     backup,
     spaces,
     evaluate,
+    train_reranker,
     models,
     doctor,
 ):

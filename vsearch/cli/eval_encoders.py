@@ -91,8 +91,9 @@ def zeroshot(pictures: str, encoder: str, templates: str, label_column: str, as_
 @click.command()
 @click.argument("swaps", metavar="SWAPS")
 @encoder_option
+@click.option("--rerank", metavar="FOLDER", help="Measure this re-ranker instead of the encoder's cosine.")
 @json_option
-def compositional(swaps: str, encoder: str, as_json: bool) -> int:
+def compositional(swaps: str, encoder: str, rerank: str | None, as_json: bool) -> int:
     """Measure whether captions are told from foils that have the same words in another order.
 
     SWAPS is a CSV or TSV table with the columns filepath, title, foil and kind; tools/compose.py makes one. Guessing
@@ -102,7 +103,12 @@ def compositional(swaps: str, encoder: str, as_json: bool) -> int:
 
     read = read_swaps(swaps)
     with progress() as shower:
-        measured = measure_swaps(read, _load(encoder), progress=shower)
+        if rerank:
+            from vsearch.rerank import Reranker, measure_reranker
+
+            measured = measure_reranker(read, Reranker.load(rerank))
+        else:
+            measured = measure_swaps(read, _load(encoder), shower)
     return _tell(measured, as_json, _swaps_table)
 
 

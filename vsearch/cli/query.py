@@ -12,6 +12,7 @@ from vsearch.cli.say import say
 from vsearch.cli.where import find_index, index_option
 
 MOST = 100_000
+DEPTH = 50  # results that a re-ranker puts in order
 
 
 @click.command()
@@ -36,6 +37,11 @@ MOST = 100_000
     show_default=True,
     help="How many pictures to find.",
 )
+@click.option(
+    "--rerank",
+    metavar="FOLDER",
+    help="Put the 50 best in the order of this re-ranker, which reads text and picture together; see train-reranker.",
+)
 @index_option
 @output_options
 def query(
@@ -44,6 +50,7 @@ def query(
     ids: tuple[int, ...],
     vectors: tuple[str, ...],
     k: int,
+    rerank: str | None,
     index_path: str | None,
     output: Output,
 ) -> int:
@@ -55,6 +62,8 @@ def query(
         raise click.UsageError(
             'Nothing to search for: give a text, as in vsearch query "red apple", --image, --like or --vector.'
         )
+    if rerank and (len(texts) != 1 or images or ids or vectors):
+        raise click.UsageError("--rerank reads one text, and nothing else.")
     place = find_index(index_path)
     from vsearch.index import open_index
     from vsearch.sources.vectors import read_vector
@@ -63,8 +72,12 @@ def query(
     told = Query(*texts, *map(Path, images), *map(Part, ids), *(read_vector(Path(file)) for file in vectors))
     with open_index(place, on_notice=say) as index:
         # A vector is taken for a text unless there is a picture: text is searched more widely.
-        hits = index.search(told, k, modality="image" if images or ids else "text")
+        hits = index.search(told, max(k, DEPTH) if rerank else k, modality="image" if images or ids else "text")
         images_there = 0 if hits else len(index)
+    if rerank:
+        from vsearch.rerank import Reranker
+
+        hits = Reranker.load(rerank).rerank(texts[0], hits, DEPTH)[:k]
     output.present(hits, _words(texts, (*images, *vectors), ids))
     if hits:
         return Exit.DONE

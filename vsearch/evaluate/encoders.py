@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -89,19 +89,20 @@ def measure_zeroshot(
     return Measured(told, tuple(failures))
 
 
-def measure_swaps(
-    swaps: list[Swap], encoder: Encoder, score: Score | None = None, progress: OnProgress | None = None
-) -> Measured:
-    """Swap accuracy of an encoder, by kind.
-
-    score: rows of the readable pictures and texts to scores, instead of the encoder's cosine (a re-ranker's).
-    Raises EncoderError, QueryError.
-    """
+def measure_swaps(swaps: list[Swap], encoder: Encoder, progress: OnProgress | None = None) -> Measured:
+    """Swap accuracy of an encoder, by kind.  Raises EncoderError, QueryError."""
     xi, failures = embed_pictures([swap.path for swap in swaps], encoder, progress)
+    return scored_swaps(swaps, cosine_score(xi, encoder.encode_texts), failures, _named(encoder))
+
+
+def scored_swaps(swaps: list[Swap], score: Score, failures: Sequence[Failure], named: Mapping[str, Any]) -> Measured:
+    """Swap accuracy by a score of (rows among the readable pictures, texts).
+
+    failures: pictures that could not be read.  named: what was measured, for the figures.  Raises QueryError.
+    """
     there = _readable([swap.path for swap in swaps], failures)
-    kept = [swap for swap, ok in zip(swaps, there, strict=True) if ok]
-    told = swap_scores(kept, score or cosine_score(xi, encoder.encode_texts))
-    return Measured({**_named(encoder), "kinds": told, "failed": len(failures)}, tuple(failures))
+    told = swap_scores([swap for swap, ok in zip(swaps, there, strict=True) if ok], score)
+    return Measured({**named, "kinds": told, "failed": len(failures)}, tuple(failures))
 
 
 def _readable(paths: Sequence[bytes], failures: Sequence[Failure]) -> NDArray[np.bool_]:
