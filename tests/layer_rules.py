@@ -9,8 +9,8 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "vsearch"
 
 FLOORS = {
-    0: ("errors", "types"),
-    1: ("sources", "decode", "files", "half", "phrases", "prompts", "recipe", "recipes", "present"),
+    0: ("errors", "types", "half"),
+    1: ("sources", "decode", "files", "compare", "phrases", "prompts", "recipe", "recipes", "present"),
     2: ("embed", "store", "ann", "exact"),
     3: (
         *("ingest", "search", "build", "explain", "query", "labels", "texts", "duplicates", "fold", "moving"),

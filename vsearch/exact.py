@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vsearch.half import widen
+from vsearch.compare import Pairs, comparer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,39 +26,20 @@ def topk(
     """The k live rows of highest inner product for each query.
 
     xq: (nq, dim) float32.  blocks: (ids (n,), rows (n, dim) fp16), read one at a time, so memory stays flat.
-    device: a CUDA device to multiply on; by default the CPU, or the GPU when torch is loaded and has one.
+    rows are of unit length.  device: a torch device to multiply on; by default the best there is (see ``comparer``).
     Returns scores (nq, k) float32, highest first, ties by lower id; ids (nq, k) int64, -1 where there are fewer.
     Cost: one pass over the rows.
     """
-    multiply = _multiplier(xq, device)
+    compare = comparer(xq, device)
     best = np.full((len(xq), 0), -np.inf, np.float32), np.full((len(xq), 0), -1, np.int64)
     for ids, rows in blocks:
         shown = live(ids)
         if not shown.all():
             ids, rows = ids[shown], rows[shown]
         if len(ids):
-            scores = multiply(rows)
-            best = merge(best, _better(best[0], scores, ids, k), k)
+            least = best[0][:, k - 1] if best[0].shape[1] >= k else None
+            best = merge(best, _table(compare(rows, least, k), ids, len(xq)), k)
     return _pad(*best, k)
-
-
-def _multiplier(xq: Matrix, device: str | None) -> Callable[[NDArray[np.float16]], Matrix]:
-    # Torch is never loaded for this: importing it takes longer than scanning a million rows.
-    torch: Any = sys.modules.get("torch")
-    if device is None and torch is not None and torch.cuda.is_available():
-        device = "cuda"
-    if device is None:
-        return lambda rows: xq @ widen(rows).T
-    if torch is None:
-        import torch
-    queries = torch.from_numpy(xq).to(device)
-
-    def multiply(rows: NDArray[np.float16]) -> Matrix:
-        block = torch.from_numpy(np.ascontiguousarray(rows)).to(device, non_blocking=True)
-        product: Matrix = (queries @ block.float().T).cpu().numpy()
-        return product
-
-    return multiply
 
 
 def rescore(xq: Matrix, candidates: Ids, k: int, vectors: Callable[[Ids], Matrix]) -> tuple[Matrix, Ids]:
@@ -76,27 +56,20 @@ def rescore(xq: Matrix, candidates: Ids, k: int, vectors: Callable[[Ids], Matrix
         ids = ids[np.searchsorted(ids, 0) :]
         if len(ids):
             exact = vectors(ids) @ query
-            best = np.lexsort((ids, -exact))[:k]
+            # Ids ascend, so a stable order leaves ties to the lower id.
+            best = (-exact).argsort(kind="stable")[:k]
             scores[row, : len(best)], found[row, : len(best)] = exact[best], ids[best]
     return scores, found
 
 
-def _better(best: Matrix, scores: Matrix, ids: Ids, k: int) -> tuple[Matrix, Ids]:
-    """Of a block, what may be among the k best: rows of different numbers of entries, filled up with -inf and -1."""
-    if best.shape[1] >= k:
-        least = best[:, k - 1]
-    elif scores.shape[1] > k:
-        least = np.partition(scores, -k, axis=1)[:, -k]
-    else:
-        return scores, np.broadcast_to(ids, scores.shape)
-    # What ties with the k-th stays, so that ties go to the lower id whatever the block size.
-    rows, columns = np.nonzero(scores >= least[:, None])
-    counts = np.bincount(rows, minlength=len(scores))
-    at = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-    shape = (len(scores), int(counts.max(initial=0)))
-    kept, named = np.full(shape, -np.inf, np.float32), np.full(shape, -1, np.int64)
-    kept[rows, at], named[rows, at] = scores[rows, columns], ids[columns]
-    return kept, named
+def _table(pairs: Pairs, ids: Ids, nq: int) -> tuple[Matrix, Ids]:
+    """Pairs as one row of scores and ids for each query, filled up with -inf and -1."""
+    counts = np.bincount(pairs.queries, minlength=nq)
+    at = np.arange(len(pairs.queries)) - np.repeat(np.cumsum(counts) - counts, counts)
+    shape = (nq, int(counts.max(initial=0)))
+    scores, named = np.full(shape, -np.inf, np.float32), np.full(shape, -1, np.int64)
+    scores[pairs.queries, at], named[pairs.queries, at] = pairs.scores, ids[pairs.rows]
+    return scores, named
 
 
 def merge(a: tuple[Matrix, Ids], b: tuple[Matrix, Ids], k: int) -> tuple[Matrix, Ids]:

@@ -67,8 +67,8 @@ def embed(query: Query, store: Store, encoder: Callable[[EncoderInfo], Encoder])
 
 def unit(xq: Matrix) -> Matrix:
     """Queries (n, dim) scaled to unit length.  Raises QueryError for one that has none."""
-    norms: Matrix = np.linalg.norm(xq, axis=1, keepdims=True)
-    if not np.isfinite(norms).all() or (norms < 1e-12).any():
+    norms: Matrix = np.sqrt(np.einsum("ij,ij->i", xq, xq))[:, None]
+    if not ((norms > 1e-12) & (norms < np.inf)).all():
         raise QueryError("a query vector is zero, infinite or not a number")
     out: Matrix = xq / norms
     return out

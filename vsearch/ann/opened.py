@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +23,16 @@ if TYPE_CHECKING:
     Ids = NDArray[np.int64]
     Matrix = NDArray[np.float32]
 
+MOST_KEPT = 16
+
 
 @dataclass(frozen=True, slots=True)
 class AnnIndex:
     """A FAISS index over the vectors with ids below ``upto``.
 
     The watermark travels with the object: an older index read with a newer watermark would miss pictures.
-    core: the index behind the linear map.  matrix, queries: (dim, dim) float32, what vectors and what queries are
+    core: the index behind the linear map.  has_lists: whether vectors lie in inverted lists there; in a graph
+    otherwise.  matrix, queries: (dim, dim) float32, what vectors and what queries are
     multiplied with to be compared there; None for as they are.
     """
 
@@ -39,12 +42,15 @@ class AnnIndex:
     queries: Matrix | None
     upto: int
     name: str
+    has_lists: bool
+    _kept: dict[int, tuple[NDArray[np.uint8], Any]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, index: Any, upto: int, name: str = "") -> AnnIndex:
         """Wrap a trained FAISS index that holds the ids below ``upto``."""
         matrix, core = parts.apart(index)
-        return cls(index, core, matrix, None if matrix is None else query_map(matrix), upto, name)
+        queries = None if matrix is None else query_map(matrix)
+        return cls(index, core, matrix, queries, upto, name, isinstance(core, faiss().IndexIVF))
 
     def __len__(self) -> int:
         return int(self.index.ntotal)
@@ -54,19 +60,35 @@ class AnnIndex:
 
         live: bitmap of the ids that may be returned.  Settings go with the call; the index is never changed.
         """
-        library = faiss()
         if self.queries is not None:
             xq = xq @ self.queries.T
-        selector = library.IDSelectorBitmap(live)
-        if self.has_lists:
-            params = library.SearchParametersIVF(nprobe=min(settings.nprobe, self.core.nlist), sel=selector)
-        else:
-            params = library.SearchParametersHNSW(efSearch=max(settings.nprobe, k), sel=selector)
+        params = self._parameters(settings.nprobe if self.has_lists else max(settings.nprobe, k), live)
         # One query is soon done: on a busy machine its threads would wait for each other longer than they work.
         with threads(1 if len(xq) == 1 else None):
             _, ids = self.core.search(np.ascontiguousarray(xq), k, params=params)
         found: Ids = ids
         return found
+
+    def _parameters(self, wide: int, live: NDArray[np.uint8]) -> Any:
+        """FAISS's search parameters; wide: lists visited, or nodes of a graph.
+
+        Making them takes as long as a quick search, so they are kept while the same bitmap is asked with.
+        """
+        kept = self._kept.get(wide)
+        if kept is not None and kept[0] is live:
+            return kept[1]
+        library = faiss()
+        inside = live[: (self.upto + 7) // 8]
+        # An index over nothing but live ids needs no selector; bits behind upto can only make one needlessly.
+        selector = None if int(np.bitwise_count(inside).sum()) == len(self) else library.IDSelectorBitmap(live)
+        if self.has_lists:
+            params = library.SearchParametersIVF(nprobe=min(wide, self.core.nlist), sel=selector)
+        else:
+            params = library.SearchParametersHNSW(efSearch=wide, sel=selector)
+        if len(self._kept) >= MOST_KEPT:
+            self._kept.clear()
+        self._kept[wide] = (live, params)
+        return params
 
     def cells(self) -> Cells | None:
         """The cells that its lists are filled by; None for kinds without lists."""
@@ -80,11 +102,6 @@ class AnnIndex:
         gone = int(self.core.remove_ids(library.IDSelectorNot(library.IDSelectorBitmap(kept))))
         self.index.ntotal = self.core.ntotal
         return gone
-
-    @property
-    def has_lists(self) -> bool:
-        """Whether vectors lie in inverted lists; in a graph otherwise."""
-        return isinstance(self.core, faiss().IndexIVF)
 
     @property
     def memory(self) -> int:

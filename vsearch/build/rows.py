@@ -48,13 +48,11 @@ def kept_blocks(snapshot: Snapshot, kept: Ids, start: int = 0) -> Iterator[tuple
     for number, (ids, rows) in enumerate(snapshot.blocks(start)):
         mask = np.isin(ids, kept, assume_unique=True)
         yield (ids, widen(rows)) if mask.all() else (ids[mask], widen(rows[mask]))
-        if number % 16 == 15:
+        if number % 64 == 63:
             release(snapshot)
 
 
 def release(snapshot: Snapshot) -> None:
     """Tell the system that the pages read so far are not needed here: mapped files count as memory of the process."""
     for reader in snapshot.readers:
-        mapping = getattr(reader.rows, "_mmap", None)
-        if mapping is not None:
-            mapping.madvise(mmap.MADV_DONTNEED)
+        reader.mapping.madvise(mmap.MADV_DONTNEED)

@@ -29,7 +29,7 @@ class MatcherConfig:
     patches: int
     patch_width: int
     token_width: int
-    width: int = 128
+    width: int = 96
     queries: int = 32
     layers: int = 2
     heads: int = 4
@@ -74,7 +74,7 @@ class Block(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
         self.among = Attention(width, heads)
         self.look = Attention(width, heads)
-        self.change = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+        self.change = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
 
     def forward(
         self, x: torch.Tensor, there: torch.Tensor, patches: torch.Tensor, rows: torch.Tensor | None

@@ -35,8 +35,8 @@ class MatchTraining:
     """How to train.
 
     lr: 1e-3, as for anything small that starts from nothing; warmed up over a twentieth of the steps, then a cosine.
-    batch: pictures in a step.  nearest: a hard caption is drawn from so many nearest; the nearest itself is always
-    taken, and one at random, which keeps the easy cases right.
+    batch: pictures in a step.  nearest: the nearest caption is always among the false ones; the other is one of so
+    many nearest, or as often any at all, which keeps the easy cases right.
     """
 
     epochs: int = 12
@@ -130,10 +130,11 @@ def _batches(rng: np.random.Generator, count: int, size: int) -> Iterator[Ids]:
 
 
 def _drawn(rng: np.random.Generator, captions: Ids, hard: Ids, count: int) -> Ids:
-    """Three captions for each that are false of its picture: the nearest, one of the near, one at random."""
+    """Two captions for each that are false of its picture: the nearest; and one of the near, or any at all."""
     near = hard[captions, rng.integers(0, hard.shape[1], len(captions))]
     anywhere = rng.integers(0, count, len(captions))
-    return np.stack([hard[captions, 0], near, anywhere], axis=1)
+    second = np.where(rng.random(len(captions)) < 0.5, near, anywhere)
+    return np.stack([hard[captions, 0], second], axis=1)
 
 
 def _loss(model: Matcher, examples: Examples, captions: Ids, false: Ids) -> torch.Tensor:

@@ -6,6 +6,7 @@ up to the count that LMDB has committed: whatever lies behind it is the rubbish 
 
 from __future__ import annotations
 
+import mmap
 import os
 import struct
 import zlib
@@ -107,7 +108,10 @@ class SegmentReader:
         self.segment = segment
         self.dim = dim
         self._check(head)
-        self.rows: NDArray[np.float16] = np.memmap(self.path, np.float16, "r", offset=HEADER, shape=(segment.rows, dim))
+        mapped = np.memmap(self.path, np.float16, "r", offset=HEADER, shape=(segment.rows, dim))
+        self.mapping: mmap.mmap = mapped._mmap  # type: ignore[attr-defined]
+        # As a plain array: every small take from a memmap makes another memmap, which takes longer than the rows.
+        self.rows: NDArray[np.float16] = np.asarray(mapped)
         self.ids = self._read_ids(folder)[: segment.rows] if segment.ids_sha256 else None
         # Rows that this process has compared with their checksums.
         self.checked: NDArray[np.bool_] = np.zeros(segment.rows, bool)

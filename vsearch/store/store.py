@@ -22,6 +22,7 @@ from vsearch.store.batch import Batch, path_key
 from vsearch.store.changes import Changes, matrix_of
 from vsearch.store.creation import HEAD_KEY, SPACE_KEY, clear_scratch, fill, unpack_encoder
 from vsearch.store.environment import Environment, open_environment
+from vsearch.store.garbage import sweep
 from vsearch.store.layout import Layout, read_format
 from vsearch.store.records import Head, Record, Segment, Space, decode, encode, seal
 from vsearch.store.segments import CHUNK_ROWS, MAX_ROWS, SegmentReader
@@ -48,6 +49,7 @@ class Store:
         self._guard = threading.Lock()
         self._state: State | None = None
         self._open_segments: dict[int, SegmentReader] = {}
+        self._mapped: tuple[State | None, list[SegmentReader]] = (None, [])
 
     @classmethod
     def create(cls, root: Path, info: EncoderInfo) -> Store:
@@ -103,7 +105,7 @@ class Store:
             return
         self._closed = True
         self._open_segments.clear()
-        self._state = None
+        self._state, self._mapped = None, (None, [])
         self._env.release()
         if self._lock is not None:
             self._lock.release(b"" if self._broken else clean_note(self.layout.root))
@@ -135,20 +137,15 @@ class Store:
 
         Raises QueryError for a space that there is not.
         """
-        with ExitStack() as stack:
-            yield self._enter_snapshot(stack, of)
-
-    def _enter_snapshot(self, stack: ExitStack, of: str | None) -> Snapshot:
         for _ in range(_TRIES):
-            with ExitStack() as attempt:
-                txn = attempt.enter_context(self.read())
+            with self.read() as txn:
                 state = self._state_in(txn, of)
                 try:
                     readers = self._readers(state)
                 except FileNotFoundError:
                     continue  # A compaction finished between our transaction and our open: look again.
-                stack.push(attempt.pop_all())
-                return Snapshot(txn, self._env.tables, state, readers)
+                yield Snapshot(txn, self._env.tables, state, readers)
+                return
         raise IndexCorrupt(
             f"{self.layout.root}: a file of vectors that the metadata names is gone; embed its pictures again with: "
             f"vsearch repair"
@@ -189,6 +186,9 @@ class Store:
     def _readers(self, state: State) -> list[SegmentReader]:
         if state.space.name != state.head.space:
             return [self._map(state.space, segment, None) for segment in state.space.segments]
+        known_for, readers = self._mapped
+        if known_for is state:
+            return readers
         with self._guard:
             named = {s.number: s for s in state.space.segments}
             for number in [n for n in self._open_segments if n not in named]:
@@ -197,7 +197,9 @@ class Store:
                 known = self._open_segments.get(number)
                 if known is None or known.segment != segment:
                     self._open_segments[number] = self._map(state.space, segment, known)
-            return [self._open_segments[s.number] for s in state.space.segments]
+            readers = [self._open_segments[s.number] for s in state.space.segments]
+            self._mapped = (state, readers)
+            return readers
 
     def _map(self, space: Space, segment: Segment, known: SegmentReader | None) -> SegmentReader:
         reader = SegmentReader(self.layout.vectors(space.name), segment, space.dim, self.segment_header(space))
@@ -382,17 +384,7 @@ class Store:
 
     def collect_garbage(self) -> None:
         """Unlink what the metadata does not name: leftovers of crashes, compacted segments, old generations."""
-        spaces = self.all_spaces()
-        places = [(self.layout.spaces, {space.name for space in spaces})]
-        for space in spaces:
-            named = {s.name for s in space.segments} | {s.ids_name for s in space.segments if s.ids_sha256}
-            generation = {space.generation.name} if space.generation else set()
-            places += [(self.layout.vectors(space.name), named), (self.layout.ann(space.name), generation)]
-        for folder, keep in places:
-            with suppress(OSError):
-                for path in folder.iterdir():
-                    if path.name not in keep:
-                        files.unlink(path)
+        sweep(self.layout, self.all_spaces())
 
 
 @contextmanager
