@@ -220,3 +220,27 @@ def test_reranked_hits_are_in_the_order_of_the_matcher(tmp_path, monkeypatch):
 def test_bad_input_is_told(tmp_path, words, message):
     code, out, err = run(*words, cwd=tmp_path)
     assert code == 2 and out == "" and message in err
+
+
+def test_from_pairs_to_reranked_results(tmp_path):
+    shades = [(red, green, 90) for red in (30, 90, 150, 210, 250) for green in (30, 80, 130, 180, 220, 250)]
+    (tmp_path / "photos").mkdir()
+    rows = []
+    for number, shade in enumerate(shades):
+        Image.new("RGB", (40, 40), shade).save(tmp_path / "photos" / f"{number}.png")
+        rows.append(f"photos/{number}.png\tshade {number}\tshade {number + 1}")
+    rows.append("photos/lost.png\tshade 99\tshade 98")
+    (tmp_path / "pairs.tsv").write_text("\n".join(["filepath\ttitle\tfoil", *rows]))
+    code, out, err = run("train-reranker", "pairs.tsv", "--out", "m", "--epochs", "1", cwd=tmp_path)
+    assert code == 0 and out == "trained on 30 pictures in T s → m\n" and "epoch 1 of 1: loss" in err
+    code, out, _ = run("eval", "compositional", "pairs.tsv", "--rerank", "m", "--json", cwd=tmp_path)
+    told = json.loads(out)
+    assert code == 3 and told["failed"] == 1 and told["kinds"]["all"]["pictures"] == 30
+    assert told["encoder"] == "re-ranker over mini"
+    assert run("index", "photos", "--encoder", "toy", cwd=tmp_path)[0] == 0
+    usual, other = (
+        run("query", "red", "-k", "30", "--paths", *more, cwd=tmp_path)[1].splitlines()
+        for more in ([], ["--rerank", "m"])
+    )
+    assert sorted(usual) == sorted(other) and usual != other and len(other) == 30
+    assert len(run("query", "red", "-k", "2", "--paths", "--rerank", "m", cwd=tmp_path)[1].splitlines()) == 2
