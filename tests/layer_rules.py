@@ -18,9 +18,10 @@ FLOORS = {
     ),
     4: ("index",),
     5: ("evaluate", "__init__"),  # __init__: the lazy names of `import vsearch`
-    6: ("train", "rerank"),
-    7: ("server", "cli"),
-    8: ("__main__",),
+    6: ("train",),
+    7: ("rerank",),
+    8: ("server", "cli"),
+    9: ("__main__",),
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 

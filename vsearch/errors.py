@@ -8,6 +8,7 @@
     ├─ EncoderError ─ EncoderMismatch · EncoderUnavailable
     ├─ DecodeError ─ NotAnImage · ImageTooLarge · Truncated · DecodeTimeout · DecoderCrashed
     ├─ RecipeError · TooFewVectors · MemoryBudgetTooSmall · DimensionMismatch
+    ├─ TrainError ─ LossNotFinite · CheckpointMismatch
     └─ SourceError · QueryError · FilterError
 
 A message says what happened, to what, and what to type next.  Errors of other
@@ -117,6 +118,22 @@ class MemoryBudgetTooSmall(VsearchError):
 
 class DimensionMismatch(VsearchError):
     """Vectors of another dimension than the index holds."""
+
+
+class TrainError(VsearchError):
+    """Training cannot begin or go on: the pairs, the settings or the folder do not allow it."""
+
+
+class LossNotFinite(TrainError):
+    """The loss or its gradient became NaN or infinite; ``step`` is the step whose batch did it."""
+
+    def __init__(self, message: str, step: int = 0) -> None:
+        super().__init__(message)
+        self.step = step
+
+
+class CheckpointMismatch(TrainError):
+    """The checkpoints are of another encoder, of other pairs or of other settings, or none of them is whole."""
 
 
 class SourceError(VsearchError):

@@ -14,6 +14,7 @@ from vsearch.cli.query import query
 from vsearch.cli.rerank import train_reranker
 from vsearch.cli.spaces import spaces
 from vsearch.cli.tell import errors, info
+from vsearch.cli.train import train
 
 
 class _InOrder(click.Group):
@@ -54,6 +55,7 @@ for command in (
     backup,
     spaces,
     evaluate,
+    train,
     train_reranker,
     models,
     doctor,

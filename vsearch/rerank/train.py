@@ -19,6 +19,7 @@ from vsearch.errors import QueryError
 from vsearch.exact import topk
 from vsearch.rerank.model import Matcher
 from vsearch.rerank.tokens import Tokens
+from vsearch.train.schedule import factor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -96,7 +97,7 @@ def train(
     optimiser = torch.optim.AdamW(model.parameters(), lr=options.lr, weight_decay=options.weight_decay)
     per_epoch = math.ceil(len(examples.owner) / options.batch)
     steps = per_epoch * options.epochs
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, steps, options.warm_up))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: factor(step, steps, options.warm_up))
     model.train()
     for epoch in range(1, options.epochs + 1):
         total = 0.0
@@ -115,13 +116,6 @@ def train(
         if on_epoch is not None:
             on_epoch(epoch, total / per_epoch)
     model.eval()
-
-
-def _rate(step: int, steps: int, warm_up: float) -> float:
-    rising = max(1, int(steps * warm_up))
-    if step < rising:
-        return (step + 1) / rising
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rising) / max(1, steps - rising))))
 
 
 def _batches(rng: np.random.Generator, count: int, size: int) -> Iterator[Ids]:
