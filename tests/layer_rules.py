@@ -13,8 +13,8 @@ FLOORS = {
     1: ("sources", "decode", "files", "compare", "phrases", "prompts", "recipe", "recipes", "present"),
     2: ("embed", "store", "ann", "exact"),
     3: (
-        *("ingest", "search", "build", "explain", "query", "labels", "texts", "duplicates", "fold", "moving"),
-        *("generations", "mend", "hits", "about"),
+        *("filters", "ingest", "search", "build", "explain", "query", "labels", "texts", "duplicates", "fold"),
+        *("moving", "generations", "paging", "mend", "hits", "about"),
     ),
     4: ("index",),
     5: ("evaluate", "__init__"),  # __init__: the lazy names of `import vsearch`

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def hits(snapshot: Snapshot, scores: NDArray[np.float32], ids: NDArray[np.int64]) -> list[Hit]:
+def hits(snapshot: Snapshot, scores: NDArray[np.float32], ids: NDArray[np.int64], first: int = 1) -> list[Hit]:
     """The hits of one query: scores and ids (k,), best first; -1 stands for no picture and is left out.
+
+    first: the rank of the first.
 
     Raises IndexCorrupt for an id without a record.
     """
@@ -25,5 +27,5 @@ def hits(snapshot: Snapshot, scores: NDArray[np.float32], ids: NDArray[np.int64]
             if record is None:
                 raise IndexCorrupt(f"the picture with id {id} has lost its record; mend it with: vsearch repair", (id,))
             at = (record.path, record.caption, record.width, record.height)
-            told.append(Hit(len(told) + 1, id, min(1.0, max(-1.0, score)), *at))
+            told.append(Hit(first + len(told), id, min(1.0, max(-1.0, score)), *at))
     return told

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -15,12 +15,14 @@ import numpy as np
 from vsearch.about import about
 from vsearch.embed import load_encoder, resolve
 from vsearch.embed.external import is_external
-from vsearch.errors import DimensionMismatch, QueryError
+from vsearch.errors import DimensionMismatch
 from vsearch.explain import Explanation, explain
+from vsearch.filters import Columns
 from vsearch.generations import Generations
 from vsearch.hits import hits
 from vsearch.ingest import Options, RespaceOptions, add_vectors, ingest, respace
 from vsearch.mend import mend
+from vsearch.paging import checked, older, pages, window
 from vsearch.query import Embedded, embed, unit
 from vsearch.recipe import Modality
 from vsearch.search import search
@@ -52,7 +54,6 @@ if TYPE_CHECKING:
     Ids = NDArray[np.int64]
     Matrix = NDArray[np.float32]
 
-MAX_K = 100_000
 Notice = Callable[[str], None]
 AnyPath = str | os.PathLike[str]
 
@@ -96,7 +97,10 @@ def open_index(
 
 
 class Index:
-    """Pictures, their vectors and what is known of them.  Searching is safe from any number of threads."""
+    """Pictures, their vectors and what is known of them.  Searching is safe from any number of threads.
+
+    columns: what filters read.
+    """
 
     def __init__(self, store: Store, encoder: Encoder | None, notice: Notice) -> None:
         self._store = store
@@ -104,6 +108,7 @@ class Index:
         self._notice = notice
         self._loading = threading.Lock()
         self._generations = Generations(store, notice)
+        self.columns = Columns(store)
 
     # Life
 
@@ -119,6 +124,7 @@ class Index:
         """Release everything.  Closing twice is harmless; any other use afterwards raises IndexClosed."""
         self._store.close()
         self._generations.forget()
+        self.columns.close()
 
     @property
     def path(self) -> Path:
@@ -185,7 +191,9 @@ class Index:
 
         options = Options(limits or DecodeLimits(), workers, retry_failed, prune, yes, progress)
         pinned = self._store.encoder_info
-        return ingest(self._store, lambda: self.encoder, pinned.preprocess, source, options)
+        report = ingest(self._store, lambda: self.encoder, pinned.preprocess, source, options)
+        self.columns.refresh()
+        return report
 
     def add_vectors(
         self,
@@ -199,12 +207,15 @@ class Index:
 
         uris: what each is a vector of; nothing has to exist there.  One that is known already is replaced, and of
         equal ones the last stays.  vectors: (n, dim) floats of any length but zero, also memory-mapped; scaled to
-        unit length here.  meta: ``caption``, ``width``, ``height``, each with n values, None for unknown.
+        unit length here.  meta: columns of n values each, None for unknown: ``caption``, ``width``, ``height``, and
+        any other for filters.
         Returns their ids, (n,) int64.  All rows are checked before the first is stored; then they are committed in
         batches.  Raises DimensionMismatch (shape; a row that is zero or not finite), SourceError, IndexNotWritable,
         DiskFull.
         """
-        return add_vectors(self._store, uris, vectors, meta or {}, progress)
+        ids = add_vectors(self._store, uris, vectors, meta or {}, progress)
+        self.columns.refresh()
+        return ids
 
     def remove(self, ids: Sequence[int]) -> int:
         """Forget pictures (never their files); return how many there were."""
@@ -314,25 +325,65 @@ class Index:
 
     # Searching
 
-    def search(self, query: str | QueryValue | Query, k: int = 10, *, modality: Modality | None = None) -> list[Hit]:
+    def search(
+        self,
+        query: str | QueryValue | Query,
+        k: int = 10,
+        *,
+        modality: Modality | None = None,
+        where: str | None = None,
+        offset: int = 0,
+    ) -> list[Hit]:
         """Find the k pictures that fit best.
 
         query: str is always text; Path and PIL image are always pictures; Query combines several.
+        where: a condition on the columns, in SQL: ``"taken >= '2024-01-01' and folder like 'trips/%'"``.
+        offset: leave out so many of the best: pages of one size fit together while nothing changes.
         Pictures that are part of the query by id are left out.  Returns at most k hits, best first.
-        Raises QueryError, DecodeError, EncoderError, IndexCorrupt.
+        Raises QueryError, FilterError, DecodeError, EncoderError, IndexCorrupt.
         """
         told = self._embed(query)
         with self._store.snapshot(told.space) as snapshot:
-            scores, ids = self._find(snapshot, told.vector, k, modality or told.modality, told.exclude)
-            return hits(snapshot, scores[0], ids[0])
+            allowed, asked = self.columns.matching(snapshot, where), modality or told.modality
 
-    def search_vectors(self, xq: Matrix, k: int = 10, *, modality: Modality = "image") -> tuple[Matrix, Ids]:
+            def find(count: int, shown: frozenset[int]) -> tuple[Matrix, Ids]:
+                return self._find(snapshot, told.vector, count, asked, told.exclude | shown, allowed)
+
+            scores, ids = window(find, checked(k, offset), offset)
+            return hits(snapshot, scores, ids, offset + 1)
+
+    def pages(
+        self,
+        query: str | QueryValue | Query,
+        page: int = 20,
+        *,
+        modality: Modality | None = None,
+        where: str | None = None,
+    ) -> Iterator[list[Hit]]:
+        """All results, page by page, best first within and as a rule between pages; the last may have fewer.
+
+        What is added after the first page was asked for does not turn up, what is removed is left out from then on,
+        and nothing is shown twice or pushed off a page.  Takes what ``search`` takes, and raises what it raises.
+        """
+        told, k = self._embed(query), checked(page)
+
+        def turn(snapshot: Snapshot, shown: frozenset[int], watermark: int) -> list[Hit]:
+            allowed, asked = self.columns.matching(snapshot, where), modality or told.modality
+            allowed = older(snapshot.live if allowed is None else allowed, watermark)
+            scores, ids = self._find(snapshot, told.vector, k, asked, told.exclude | shown, allowed)
+            return hits(snapshot, scores[0], ids[0], len(shown) + 1)
+
+        return pages(lambda: self._store.snapshot(told.space), k, turn)
+
+    def search_vectors(
+        self, xq: Matrix, k: int = 10, *, modality: Modality = "image", where: str | None = None
+    ) -> tuple[Matrix, Ids]:
         """Find the k nearest stored vectors for each query.
 
         xq: (nq, dim) float32; scaled to unit length here.  modality: where the queries come from, which decides
-        how widely the ANN index is searched.
+        how widely the ANN index is searched.  where: a condition on the columns, as for ``search``.
         Returns scores (nq, k) float32, cosine in [-1, 1], highest first; ids (nq, k) int64, -1 where fewer than k
-        exist.  Raises DimensionMismatch, QueryError, IndexClosed.
+        exist.  Raises DimensionMismatch, QueryError, FilterError, IndexClosed.
         """
         xq = np.atleast_2d(np.asarray(xq, np.float32))
         with self._store.snapshot() as snapshot:
@@ -340,7 +391,7 @@ class Index:
                 raise DimensionMismatch(
                     f"queries of shape {xq.shape}; this index holds {snapshot.space.dim} dimensions"
                 )
-            return self._find(snapshot, unit(xq), k, modality, frozenset())
+            return self._find(snapshot, unit(xq), k, modality, frozenset(), self.columns.matching(snapshot, where))
 
     def explain(
         self, query: str | QueryValue | Query, id: int, k: int = 10, *, modality: Modality | None = None
@@ -359,11 +410,15 @@ class Index:
             return explain(snapshot, told.vector[0], id, ids[0], ann, settings)
 
     def _find(
-        self, snapshot: Snapshot, xq: Matrix, k: int, modality: Modality, exclude: frozenset[int]
+        self,
+        snapshot: Snapshot,
+        xq: Matrix,
+        k: int,
+        modality: Modality,
+        exclude: frozenset[int],
+        allowed: NDArray[np.uint8] | None = None,
     ) -> tuple[Matrix, Ids]:
-        if not 1 <= k <= MAX_K:
-            raise QueryError(f"k is {k}; ask for 1 to {MAX_K:,} results")
-        return search(snapshot, xq, k, modality, self._generations.of(snapshot), exclude)
+        return search(snapshot, xq, checked(k), modality, self._generations.of(snapshot), exclude, allowed)
 
     def _embed(self, query: str | QueryValue | Query) -> Embedded:
         return embed(query if isinstance(query, Query) else Query(query), self._store, self._encoder_of)
@@ -377,7 +432,7 @@ class Index:
 
     def info(self) -> dict[str, Any]:
         """What the index is, in values that JSON can hold."""
-        return about(self._store)
+        return {**about(self._store), "columns": self.columns.names()}
 
     def check(self) -> CheckReport:
         """Compare everything on disk with its checksums and with itself.  Changes nothing."""

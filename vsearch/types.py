@@ -29,11 +29,15 @@ def file_uri(path: bytes) -> str:
     return "file://" + quote_from_bytes(path)
 
 
+Cell = str | int | float | bool | None
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """A picture as a source names it, before anything was read of it.
 
     path: absolute, as bytes, since a file name may be any bytes.  size in bytes; times in nanoseconds.
+    columns: what else the source knows of it, by name; for filters.
     """
 
     path: bytes
@@ -41,6 +45,32 @@ class Item:
     mtime_ns: int
     ctime_ns: int
     caption: str | None = None
+    columns: dict[str, Cell] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What a camera, or a table, says of a picture; None for what is not known.
+
+    taken: microseconds since 1970 on the clock of the camera.  offset: minutes that this clock was ahead of UTC.
+    latitude, longitude: degrees, north and east positive.  columns: those of a table, by name.
+    """
+
+    taken: int | None = None
+    offset: int | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    camera: str | None = None
+    lens: str | None = None
+    iso: int | None = None
+    columns: dict[str, Cell] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return self != Details()
+
+
+Tags = tuple[tuple[str, float], ...]
+"""Tags of a picture with their confidence in [0, 1]."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,10 @@ from vsearch.cli.output import Output, output_options
 from vsearch.cli.run import Exit
 from vsearch.cli.say import say
 from vsearch.cli.where import find_index, index_option
+
+if TYPE_CHECKING:
+    from vsearch.recipe import Modality
+    from vsearch.types import Hit
 
 MOST = 100_000
 DEPTH = 50  # results that a re-ranker puts in order
@@ -42,6 +47,15 @@ DEPTH = 50  # results that a re-ranker puts in order
     metavar="FOLDER",
     help="Put the 50 best in the order of this re-ranker, which reads text and picture together; see train-reranker.",
 )
+@click.option(
+    "--offset", type=click.IntRange(0, MOST), default=0, help="Leave out so many of the best: the next page of -k."
+)
+@click.option(
+    "--where",
+    metavar="CONDITION",
+    help="Only pictures for which this holds, in SQL: \"taken >= '2024-01-01' and width >= 2000\". "
+    "vsearch info lists the columns.",
+)
 @index_option
 @output_options
 def query(
@@ -51,6 +65,8 @@ def query(
     vectors: tuple[str, ...],
     k: int,
     rerank: str | None,
+    offset: int,
+    where: str | None,
     index_path: str | None,
     output: Output,
 ) -> int:
@@ -72,17 +88,26 @@ def query(
     told = Query(*texts, *map(Path, images), *map(Part, ids), *(read_vector(Path(file)) for file in vectors))
     with open_index(place, on_notice=say) as index:
         # A vector is taken for a text unless there is a picture: text is searched more widely.
-        hits = index.search(told, max(k, DEPTH) if rerank else k, modality="image" if images or ids else "text")
+        modality: Modality = "image" if images or ids else "text"
+        if rerank:
+            hits = _reranked(
+                index.search(told, max(k + offset, DEPTH), modality=modality, where=where), texts[0], rerank
+            )
+            hits = hits[offset : offset + k]
+        else:
+            hits = index.search(told, k, modality=modality, where=where, offset=offset)
         images_there = 0 if hits else len(index)
-    if rerank:
-        from vsearch.rerank import Reranker
-
-        hits = Reranker.load(rerank).rerank(texts[0], hits, DEPTH)[:k]
     output.present(hits, _words(texts, (*images, *vectors), ids))
     if hits:
         return Exit.DONE
     say(f"nothing found among the {images_there:,} pictures of {place}")
     return Exit.NOTHING_FOUND
+
+
+def _reranked(hits: list[Hit], text: str, folder: str) -> list[Hit]:
+    from vsearch.rerank import Reranker
+
+    return Reranker.load(folder).rerank(text, hits, DEPTH)
 
 
 def _words(texts: tuple[str, ...], images: tuple[str, ...], ids: tuple[int, ...]) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from vsearch.decode.colour import opaque, to_srgb
+from vsearch.decode.exif import details_of
 from vsearch.decode.formats import PILLOW_FORMATS, cut_short, looks_like, picture_format
 from vsearch.decode.geometry import draft_scale, pad, resize
 from vsearch.decode.wire import Picture, Trouble
@@ -62,7 +63,7 @@ def decode(data: bytes, spec: PixelSpec, limits: Limits) -> tuple[Picture, NDArr
         image.load()
         if _orientation(image) >= 5:
             width, height = height, width
-        return Picture(width, height, name), fit(image, spec)
+        return Picture(width, height, name, details_of(image)), fit(image, spec)
     except MemoryError:
         raise
     except Exception as error:

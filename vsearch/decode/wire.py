@@ -12,6 +12,8 @@ from typing import Literal
 
 import msgspec
 
+from vsearch.types import Details
+
 Code = Literal["unreadable", "not_an_image", "too_large", "truncated", "damaged", "memory", "timeout", "crash"]
 
 # From the pool to the forking server: an operation and, to end a worker, its process id.  Back: a process id
@@ -54,6 +56,7 @@ class Picture(msgspec.Struct, tag=True):
     width: int
     height: int
     format: str
+    details: Details
 
 
 class Problem(msgspec.Struct, tag=True):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from vsearch.store.batch import Addition, Batch
+from vsearch.store.described import BLOCK_IDS
 from vsearch.store.records import Generation, Head, Record, Segment, Space
 from vsearch.store.snapshot import Snapshot
 from vsearch.store.store import Store
 
-__all__ = ["Addition", "Batch", "Generation", "Head", "Record", "Segment", "Snapshot", "Space", "Store"]
+__all__ = ["BLOCK_IDS", "Addition", "Batch", "Generation", "Head", "Record", "Segment", "Snapshot", "Space", "Store"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vsearch.store.records import Record
-from vsearch.types import Failure
+from vsearch.types import Details, Failure, Tags
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Addition:
-    """A picture and its vector: (dim,) float32 or float16, unit length."""
+    """A picture and its vector: (dim,) float32 or float16, unit length; and what filters may ask of it."""
 
     record: Record
     vector: NDArray[np.floating]
+    details: Details | None = None
 
 
 @dataclass(slots=True)
@@ -30,6 +31,8 @@ class Batch:
     updates: id → new record (moved, touched, missing, or back again).
     dropped: ids to forget.
     failures: remembered by path; ``healed`` paths are forgotten.
+    details, tags: id → what an existing picture has from now on instead of what it had; empty for none.
+    roots: folders that pictures come from, to be remembered: what ``folder`` is told from in filters.
     """
 
     additions: list[Addition] = field(default_factory=list)
@@ -37,12 +40,17 @@ class Batch:
     dropped: list[int] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     healed: list[bytes] = field(default_factory=list)
+    details: dict[int, Details] = field(default_factory=dict)
+    tags: dict[int, Tags] = field(default_factory=dict)
+    roots: tuple[bytes, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.additions or self.updates or self.dropped or self.failures or self.healed)
+        described = self.details or self.tags or self.roots
+        return bool(self.additions or self.updates or self.dropped or self.failures or self.healed or described)
 
     def __len__(self) -> int:
-        return len(self.additions) + len(self.updates) + len(self.dropped) + len(self.failures)
+        described = len(self.details) + len(self.tags)
+        return len(self.additions) + len(self.updates) + len(self.dropped) + len(self.failures) + described
 
 
 def path_key(path: bytes) -> bytes:

@@ -8,9 +8,11 @@ import msgspec
 import numpy as np
 
 from vsearch.errors import DimensionMismatch
+from vsearch.store import described
 from vsearch.store import live as live_ids
 from vsearch.store.batch import Addition, path_key
 from vsearch.store.records import Head, Record, id_key, key_id
+from vsearch.types import Details, Tags
 
 if TYPE_CHECKING:
     import lmdb
@@ -29,13 +31,16 @@ class Changes:
         self._missing = head.missing
         self._on: set[int] = set()
         self._off: set[int] = set()
+        self._described: set[int] = set()
 
-    def add(self, record: Record) -> int:
+    def add(self, record: Record, details: Details | None = None) -> int:
         """Give a picture the next id; what was at its path is dropped."""
         if (old := self._txn.get(path_key(record.path), db=self._tables[b"path"])) is not None:
             self.drop(key_id(old))
         id, self._next = self._next, self._next + 1
         self._put(id, record)
+        if details:
+            self.describe(id, details)
         return id
 
     def update(self, id: int, record: Record) -> None:
@@ -46,9 +51,29 @@ class Changes:
             self.drop(key_id(at))
         self._put(id, record)
 
+    def describe(self, id: int, details: Details) -> None:
+        """Put what is known of a picture in place of what was."""
+        self._put_or_delete(b"detail", id, described.pack_details(details) if details else None)
+
+    def tag(self, id: int, tags: Tags) -> None:
+        """Put tags in place of those that a picture had."""
+        self._put_or_delete(b"tag", id, described.pack_tags(tags) if tags else None)
+
+    def _put_or_delete(self, table: bytes, id: int, value: bytes | None) -> None:
+        # What is said of an id that is gone would stay for ever.
+        if self._txn.get(id_key(id), db=self._tables[b"item"]) is None:
+            return
+        if value is None:
+            self._txn.delete(id_key(id), db=self._tables[table])
+        else:
+            self._txn.put(id_key(id), value, db=self._tables[table])
+        self._described.add(id)
+
     def drop(self, id: int) -> None:
         """Forget a picture."""
         self._remove(id)
+        for table in (b"detail", b"tag"):
+            self._txn.delete(id_key(id), db=self._tables[table])
         self._on.discard(id)
         self._off.add(id)
 
@@ -57,6 +82,7 @@ class Changes:
         self._txn.put(key, record.pack(), db=self._tables[b"item"])
         self._txn.put(path_key(record.path), key, db=self._tables[b"path"])
         self._txn.put(record.content, key, db=self._tables[b"content"])
+        self._described.add(id)
         self._images += 1
         self._missing += record.missing
         (self._off if record.missing else self._on).add(id)
@@ -77,6 +103,7 @@ class Changes:
     def finish(self) -> Head:
         """Write the live bitmap, and return the head that goes with the edits."""
         live_ids.store(self._txn, self._tables[b"live"], self._on, self._off)
+        described.stamp(self._txn, self._tables[b"stamp"], self._described)
         return msgspec.structs.replace(self._head, next_id=self._next, images=self._images, missing=self._missing)
 
 

@@ -77,6 +77,7 @@ def _check_tables(store: Store, snapshot: Snapshot, found: Findings) -> None:
         unlisted["content hashes"] += id not in snapshot.with_content(record.content)
         if not record.missing:
             shown.add(id)
+    found.problems += (f"metadata: {p}" for p in snapshot.damaged_descriptions())
     found.problems += (f"metadata: {p}" for p in _told(snapshot, damaged, shown, missing, found.images, unlisted))
     entries = store.entries_in(snapshot)
     for table, name in ((b"path", "paths"), (b"content", "content hashes")):

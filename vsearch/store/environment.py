@@ -29,6 +29,8 @@ from vsearch.errors import IndexClosed, IndexCorrupt, IndexNotFound, IndexNotWri
 MAP_SIZE = 64 << 30
 SMALL_MAP = 4 << 30
 TABLES = (b"state", b"item", b"path", b"content", b"live", b"sums", b"failure")
+# What indexes lack that were made before these tables were; opening one for writing adds them.
+LATER = (b"detail", b"tag", b"stamp")
 _META_OFFSET = 16
 _MAGIC = 0xBEEFC0DE
 
@@ -71,6 +73,14 @@ class Environment:
         self.check()
         with translated_errors(), self.env.begin(write=True) as txn:
             yield txn
+
+    def add_later_tables(self) -> bool:
+        """Make the tables that an older index lacks; return whether it lacked any."""
+        missing = [name for name in LATER if name not in self.tables]
+        with translated_errors():
+            for name in missing:
+                self.tables[name] = self.env.open_db(name)
+        return bool(missing)
 
     def check(self) -> None:
         """Refuse what LMDB allows and should not: use after close, and use in a forked child."""
@@ -184,7 +194,7 @@ def _lmdb_open(meta: Path) -> lmdb.Environment:
                 os.fspath(meta),
                 lib_version=0,
                 map_size=size,
-                max_dbs=len(TABLES) + 8,
+                max_dbs=len(TABLES) + len(LATER) + 8,
                 max_readers=512,
                 subdir=True,
                 create=True,
@@ -210,7 +220,11 @@ def _tables(env: lmdb.Environment) -> dict[bytes, Any]:
     with translated_errors():
         fresh = env.stat()["entries"] == 0
         options: dict[bytes, dict[str, bool]] = {b"content": {"dupsort": True, "dupfixed": True}}
-        return {name: env.open_db(name, create=fresh, **options.get(name, {})) for name in TABLES}
+        tables = {name: env.open_db(name, create=fresh, **options.get(name, {})) for name in TABLES}
+        for name in LATER:
+            with contextlib.suppress(lmdb.NotFoundError):
+                tables[name] = env.open_db(name, create=fresh)
+        return tables
 
 
 def create_environment(meta: Path, fill: Callable[[Environment], None]) -> None:

@@ -44,6 +44,11 @@ class Layout:
         """A folder for each joint space."""
         return self.root / "spaces"
 
+    @property
+    def columns(self) -> Path:
+        """What filters read, derived from LMDB."""
+        return self.root / "columns"
+
     def space(self, name: str) -> Path:
         """All of one joint space."""
         return self.spaces / name

@@ -13,16 +13,18 @@ import numpy as np
 
 from vsearch.errors import IndexCorrupt
 from vsearch.half import widen
+from vsearch.store import described
 from vsearch.store import live as live_ids
 from vsearch.store.batch import path_key
 from vsearch.store.records import Head, Record, Space, id_key, key_id, opened
 from vsearch.store.segments import SegmentReader, damaged_rows, row_is_whole
-from vsearch.types import Failure
+from vsearch.types import Details, Failure, Tags
 
 if TYPE_CHECKING:
     import lmdb
     from numpy.typing import NDArray
 
+_DESCRIPTIONS = (("the details", b"detail"), ("the tags", b"tag"))
 # Rows that are looked at together: their float32 form stays in the cache while it is multiplied.
 BLOCK_ROWS = 2048
 
@@ -81,6 +83,49 @@ class Snapshot:
                     damaged.append(int.from_bytes(key, "big"))
                 else:
                     yield id, record
+
+    def details(self, id: int) -> Details:
+        """What is known of a picture besides its record; empty where nothing is."""
+        raw = self._described(b"detail", id)
+        return Details() if raw is None else described.unpack_details(raw)
+
+    def tags(self, id: int) -> Tags:
+        """The tags of a picture."""
+        raw = self._described(b"tag", id)
+        return () if raw is None else described.unpack_tags(raw)
+
+    def _described(self, table: bytes, id: int) -> bytes | None:
+        # An older index that is open for reading lacks these tables.
+        there = self._tables.get(table)
+        return None if there is None else self._txn.get(id_key(id), db=there)
+
+    def block(self, number: int) -> Iterator[tuple[int, Record, Details, Tags]]:
+        """All that filters may ask of the pictures of a block of ids, missing ones too, in id order."""
+        with self._txn.cursor(self._tables[b"item"]) as cursor:
+            more = cursor.set_range(id_key(number * described.BLOCK_IDS))
+            while more and (id := key_id(cursor.key())) < (number + 1) * described.BLOCK_IDS:
+                yield id, Record.unpack(cursor.value()), self.details(id), self.tags(id)
+                more = cursor.next()
+
+    def damaged_descriptions(self) -> Iterator[str]:
+        """Which tables of details and tags have damaged entries or such of no picture, in words."""
+        for name, table in ((n, self._tables[t]) for n, t in _DESCRIPTIONS if t in self._tables):
+            with self._txn.cursor(table) as cursor:
+                bad = sum(not described.is_whole(raw) or not self._is_kept(key) for key, raw in cursor)
+            if bad:
+                yield f"{name} of {bad} pictures are damaged"
+
+    def _is_kept(self, key: bytes) -> bool:
+        return self._txn.get(key, db=self._tables[b"item"]) is not None
+
+    def stamps(self) -> dict[int, str]:
+        """Block of ids → a name of what its columns say; empty for an older index that is open for reading."""
+        table = self._tables.get(b"stamp")
+        return {} if table is None else described.stamps(self._txn, table)
+
+    def roots(self) -> tuple[bytes, ...]:
+        """The folders that pictures come from, each with a slash at its end, none inside another."""
+        return described.roots(self._txn, self._tables[b"state"])
 
     def kept_ids(self) -> NDArray[np.int64]:
         """Ids of all pictures, missing ones too, ascending."""
@@ -143,6 +188,10 @@ class Snapshot:
 
         Rows are verified as in ``blocks``.  Raises IndexCorrupt for damaged rows and for an id without a row.
         """
+        return widen(self.rows(ids))
+
+    def rows(self, ids: NDArray[np.int64]) -> NDArray[np.float16]:
+        """Stored vectors of ids that exist, as they are stored: (n, dim) fp16.  Raises what ``vectors`` raises."""
         whole = self._rows_of_one(ids)
         if whole is not None:
             return whole
@@ -161,9 +210,15 @@ class Snapshot:
                 f"{len(lost)} pictures have no vector (first id {lost[0]}); embed them again with: vsearch repair",
                 tuple(int(i) for i in lost),
             )
-        return widen(out)
+        return out
 
-    def _rows_of_one(self, ids: NDArray[np.int64]) -> NDArray[np.float32] | None:
+    def blocks_of(self, ids: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float16]]]:
+        """The rows of some ids, ascending, as ``blocks`` gives those of all: nothing else is read."""
+        for first in range(0, len(ids), BLOCK_ROWS):
+            part = ids[first : first + BLOCK_ROWS]
+            yield part, self.rows(part)
+
+    def _rows_of_one(self, ids: NDArray[np.int64]) -> NDArray[np.float16] | None:
         """The rows of ids that lie in one segment without gaps: the usual case, and the one that has to be fast."""
         if not len(ids):
             return None
@@ -173,7 +228,8 @@ class Snapshot:
             if reader.ids is None and first <= low and high < first + reader.segment.rows:
                 rows = ids - first
                 self.verify_rows(reader, rows)
-                return widen(reader.rows.take(rows, axis=0))
+                taken: NDArray[np.float16] = reader.rows.take(rows, axis=0)
+                return taken
         return None
 
     def blocks(self, start: int = 0) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float16]]]:

@@ -16,11 +16,11 @@ import numpy as np
 
 from vsearch import files
 from vsearch.errors import IndexClosed, IndexCorrupt, IndexExists, IndexNotWritable, QueryError
+from vsearch.store import described, segments
 from vsearch.store import live as live_ids
-from vsearch.store import segments
 from vsearch.store.batch import Batch, path_key
 from vsearch.store.changes import Changes, matrix_of
-from vsearch.store.creation import HEAD_KEY, SPACE_KEY, clear_scratch, fill, unpack_encoder
+from vsearch.store.creation import HEAD_KEY, SPACE_KEY, clear_scratch, fill, read_spaces, unpack_encoder
 from vsearch.store.environment import Environment, open_environment
 from vsearch.store.garbage import sweep
 from vsearch.store.layout import Layout, read_format
@@ -95,6 +95,7 @@ class Store:
             store = cls(root, env, identity, lock)
             store._check_identity()
             if write:
+                store._add_later_tables()
                 store.collect_garbage()
             on_error.pop_all()
         return store
@@ -133,10 +134,7 @@ class Store:
 
     @contextmanager
     def snapshot(self, of: str | None = None) -> Iterator[Snapshot]:
-        """One consistent moment of the live space, or of the one named.  Keep it short: it pins pages of the metadata.
-
-        Raises QueryError for a space that there is not.
-        """
+        """One consistent moment of the live space, or of the one named.  Keep it short: it pins metadata pages."""
         for _ in range(_TRIES):
             with self.read() as txn:
                 state = self._state_in(txn, of)
@@ -234,13 +232,13 @@ class Store:
 
     def spaces_in(self, txn: lmdb.Transaction) -> list[Space]:
         """All spaces as of a transaction, the oldest first."""
-        found = []
-        with txn.cursor(self._env.tables[b"state"]) as cursor:
-            more = cursor.set_range(SPACE_KEY)
-            while more and cursor.key().startswith(SPACE_KEY):
-                found.append(decode(cursor.value(), Space, "a space"))
-                more = cursor.next()
-        return sorted(found, key=lambda space: space.key)
+        return read_spaces(txn, self._env.tables[b"state"])
+
+    def _add_later_tables(self) -> None:
+        with files.storage_errors(self.layout.root), _lmdb_write_errors(self.layout.root):
+            if self._env.add_later_tables():
+                with self._env.write() as txn:
+                    described.stamp_all(txn, self._env.tables)
 
     def _check_identity(self) -> None:
         with self.read() as txn:
@@ -331,7 +329,13 @@ class Store:
             changes.drop(id)
         for id, record in batch.updates.items():
             changes.update(id, record)
-        ids = [changes.add(a.record) for a in batch.additions]
+        for id, details in batch.details.items():
+            changes.describe(id, details)
+        for id, tags in batch.tags.items():
+            changes.tag(id, tags)
+        ids = [changes.add(a.record, a.details) for a in batch.additions]
+        if batch.roots:
+            described.add_roots(txn, self._env.tables, batch.roots)
         self.put_head(txn, changes.finish())
         return ids
 
@@ -365,6 +369,7 @@ class Store:
             changes = Changes(txn, self._env.tables, head)
             for id, record in records.items():
                 changes.update(id, record)
+            described.drop_others(txn, self._env.tables, records.keys())
             self.put_head(txn, changes.finish())
 
     def entries_in(self, snapshot: Snapshot) -> dict[bytes, int]:

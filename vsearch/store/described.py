@@ -1,0 +1,136 @@
+"""What filters may ask of pictures besides their records: details, tags, and the folders that they come from.
+
+A column file is made from a block of ids.  Each block has a stamp, random bytes that change in the transaction that
+changes what its columns say, so a file that carries the stamp in its name is right, and one that does not is never
+read.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Container, Iterable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from vsearch.errors import IndexCorrupt
+from vsearch.store.records import id_key, opened, seal
+from vsearch.types import Cell, Details, Tags
+
+if TYPE_CHECKING:
+    import lmdb
+
+BLOCK_IDS = 16384
+ROOTS_KEY = b"roots"
+_STAMP_BYTES = 8
+
+
+class _StoredDetails(msgspec.Struct, frozen=True, array_like=True):
+    taken: int | None
+    offset: int | None
+    latitude: float | None
+    longitude: float | None
+    camera: str | None
+    lens: str | None
+    iso: int | None
+    columns: dict[str, Cell]
+
+
+def pack_details(details: Details) -> bytes:
+    """Details as LMDB value."""
+    d = details
+    told = (d.taken, d.offset, d.latitude, d.longitude, d.camera, d.lens, d.iso, d.columns)
+    return seal(msgspec.msgpack.encode(told))
+
+
+_details = msgspec.msgpack.Decoder(_StoredDetails).decode
+_tags = msgspec.msgpack.Decoder(Tags).decode
+_roots = msgspec.msgpack.Decoder(tuple[bytes, ...]).decode
+
+
+def unpack_details(raw: bytes) -> Details:
+    """The details that ``pack_details`` made.  Raises IndexCorrupt."""
+    try:
+        s = _details(opened(raw, "what is known of a picture"))
+    except msgspec.DecodeError as error:
+        raise IndexCorrupt(f"the metadata is damaged: details of a picture cannot be read ({error})") from error
+    return Details(s.taken, s.offset, s.latitude, s.longitude, s.camera, s.lens, s.iso, s.columns)
+
+
+def pack_tags(tags: Tags) -> bytes:
+    """Tags as LMDB value."""
+    return seal(msgspec.msgpack.encode(tags))
+
+
+def unpack_tags(raw: bytes) -> Tags:
+    """The tags that ``pack_tags`` made.  Raises IndexCorrupt."""
+    try:
+        return _tags(opened(raw, "the tags of a picture"))
+    except msgspec.DecodeError as error:
+        raise IndexCorrupt(f"the metadata is damaged: tags of a picture cannot be read ({error})") from error
+
+
+def roots(txn: lmdb.Transaction, state: Any) -> tuple[bytes, ...]:
+    """The folders that pictures come from, each with a slash at its end, none inside another."""
+    raw = txn.get(ROOTS_KEY, db=state)
+    return () if raw is None else _roots(opened(raw, "the list of folders"))
+
+
+def add_roots(txn: lmdb.Transaction, tables: dict[bytes, Any], given: Iterable[bytes]) -> None:
+    """Remember folders.  What they change, the folder of pictures that are there already, is stamped anew."""
+    known = roots(txn, tables[b"state"])
+    fresh = {root.rstrip(b"/") + b"/" for root in given}
+    kept = outermost({*known, *fresh})
+    if kept != known:
+        txn.put(ROOTS_KEY, seal(msgspec.msgpack.encode(kept)), db=tables[b"state"])
+        stamp_all(txn, tables)
+
+
+def outermost(folders: Iterable[bytes]) -> tuple[bytes, ...]:
+    """Folders without those inside others, sorted: one that is indexed again by itself keeps its longer name."""
+    kept: list[bytes] = []
+    for folder in sorted(folders):
+        if not kept or not folder.startswith(kept[-1]):
+            kept.append(folder)
+    return tuple(kept)
+
+
+def drop_others(txn: lmdb.Transaction, tables: dict[bytes, Any], ids: Container[int]) -> None:
+    """Forget what is said of other ids than these, and what does not match its checksum."""
+    for table in (b"detail", b"tag"):
+        with txn.cursor(tables[table]) as cursor:
+            more = cursor.first()
+            while more:
+                keep = int.from_bytes(cursor.key(), "big") in ids and is_whole(cursor.value())
+                more = cursor.next() if keep else cursor.delete()
+
+
+def is_whole(raw: bytes) -> bool:
+    """Whether a value matches its checksum."""
+    try:
+        opened(raw, "")
+    except IndexCorrupt:
+        return False
+    return True
+
+
+def stamp(txn: lmdb.Transaction, table: Any, ids: Iterable[int]) -> None:
+    """Mark the blocks of these ids as changed."""
+    for number in {id // BLOCK_IDS for id in ids}:
+        txn.put(number.to_bytes(4, "big"), seal(secrets.token_bytes(_STAMP_BYTES)), db=table)
+
+
+def stamp_all(txn: lmdb.Transaction, tables: dict[bytes, Any]) -> None:
+    """Mark every block that holds a picture as changed."""
+    with txn.cursor(tables[b"item"]) as cursor:
+        more = cursor.first()
+        while more:
+            number = int.from_bytes(cursor.key(), "big") // BLOCK_IDS
+            stamp(txn, tables[b"stamp"], (number * BLOCK_IDS,))
+            more = cursor.set_range(id_key((number + 1) * BLOCK_IDS))
+
+
+def stamps(txn: lmdb.Transaction, table: Any) -> dict[int, str]:
+    """Block number → its stamp, hexadecimal."""
+    with txn.cursor(table) as cursor:
+        return {int.from_bytes(key, "big"): opened(raw, "the stamp of columns").hex() for key, raw in cursor}
