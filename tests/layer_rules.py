@@ -20,8 +20,9 @@ FLOORS = {
     7: ("index",),
     8: ("evaluate", "__init__"),  # __init__: the lazy names of `import vsearch`
     9: ("train",),
-    10: ("server", "cli"),
-    11: ("__main__",),
+    10: ("rerank",),
+    11: ("server", "cli"),
+    12: ("__main__",),
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 

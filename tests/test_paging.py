@@ -15,7 +15,7 @@ from vsearch.build import Goal, build
 from vsearch.errors import QueryError
 from vsearch.index import Index
 from vsearch.paging import older, window
-from vsearch.types import Part, Query
+from vsearch.types import Hit, Part, Query
 
 DIM, COUNT = 64, 3000
 RECIPE = """
@@ -113,14 +113,13 @@ def test_each_step_asks_for_little():
     """A window far down costs few searches, none of which wants more than there was before."""
     asked = []
 
-    def find(count: int, without: frozenset[int]) -> tuple[np.ndarray, np.ndarray]:
+    def find(count: int, without: frozenset[int]) -> list[Hit]:
         asked.append(count)
         ids = [i for i in range(500) if i not in without][:count]
-        ids += [-1] * (count - len(ids))
-        return -np.array([ids], np.float32), np.array([ids], np.int64)
+        return [Hit(rank, id, -id / 500, b"", None, 0, 0) for rank, id in enumerate(ids, 1)]
 
-    _, ids = window(find, 10, 400)
-    assert ids.tolist() == list(range(400, 410))
+    found = window(find, 10, 400)
+    assert [(hit.rank, hit.id) for hit in found] == [(id + 1, id) for id in range(400, 410)]
     assert asked == [10, 10, 20, 40, 80, 160, 320]
 
 

@@ -19,7 +19,7 @@ from vsearch.query import Embedded, embed, unit
 from vsearch.recipe import Modality
 from vsearch.search import search
 from vsearch.store import Snapshot, Store
-from vsearch.types import Hit, Query, QueryValue, Target
+from vsearch.types import EncoderInfo, Hit, Query, QueryValue, Target
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,7 +41,11 @@ class Asking:
 
     @property
     def encoder(self) -> Encoder:
-        """The pinned encoder."""
+        """The live space's encoder."""
+        raise NotImplementedError
+
+    def _encoder_of(self, info: EncoderInfo) -> Encoder:
+        """The encoder of that description."""
         raise NotImplementedError
 
     def _captions(self, xq: Matrix, k: int) -> list[Hit]:
@@ -79,14 +83,14 @@ class Asking:
         check_k(k, offset)
         told = self._embed(query, include_query)
         if more or less:
-            with self._store.snapshot() as snapshot:
+            with self._store.snapshot(told.space) as snapshot:
                 told = refined(snapshot, told, more, less)
         if target == "captions":
             if where is not None or offset:
                 raise QueryError("captions are searched without where and offset; leave them out")
             return self._captions(told.vector, k)
         asked = modality or told.modality
-        with self._store.snapshot() as snapshot:
+        with self._store.snapshot(told.space) as snapshot:
             allowed = self.columns.matching(snapshot, where)
 
             def find(count: int, shown: frozenset[int]) -> list[Hit]:
@@ -118,7 +122,7 @@ class Asking:
             found = self._distinct(snapshot, told, page, asked, told.exclude | shown, allowed)
             return self._backgrounds.rated(snapshot, found, told.vector[0], told.judged_as(asked))
 
-        return pages(self._store.snapshot, page, turn)
+        return pages(lambda: self._store.snapshot(told.space), page, turn)
 
     def search_vectors(
         self, xq: Matrix, k: int = 10, *, modality: Modality = "image", where: str | None = None
@@ -152,7 +156,7 @@ class Asking:
         """
         told = self._embed(query)
         asked = modality or told.modality
-        with self._store.snapshot() as snapshot:
+        with self._store.snapshot(told.space) as snapshot:
             _, ids = self._find(snapshot, told.vector, k, asked, told.exclude)
             generation = self._generations.of(snapshot)
             ann, settings = (generation.index, generation.recipe.search(asked)) if generation else (None, None)
@@ -187,4 +191,4 @@ class Asking:
 
     def _embed(self, query: str | QueryValue | Query, include_query: bool = False) -> Embedded:
         told = query if isinstance(query, Query) else Query(query)
-        return embed(told, self._store, lambda: self.encoder, include_query)
+        return embed(told, self._store, self._encoder_of, include_query)

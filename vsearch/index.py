@@ -19,11 +19,11 @@ from vsearch.embed import load_encoder, resolve
 from vsearch.embed.external import is_external
 from vsearch.filters import Columns
 from vsearch.generations import Generations
-from vsearch.ingest import Options, add_vectors, ingest
+from vsearch.ingest import Options, RespaceOptions, add_vectors, ingest, respace
 from vsearch.mend import mend
 from vsearch.sources import Source
 from vsearch.sources import files as pictures
-from vsearch.store import Batch, Store, maintain
+from vsearch.store import Batch, Store, maintain, spaces
 from vsearch.store.check import check as check_store
 from vsearch.texts import TextSets
 from vsearch.types import (
@@ -33,6 +33,8 @@ from vsearch.types import (
     Failure,
     Progress,
     RepairReport,
+    SpaceInfo,
+    SpaceReport,
 )
 from vsearch.words import Words
 
@@ -132,11 +134,16 @@ class Index(Words, Copies):
 
     @property
     def encoder(self) -> Encoder:
-        """The pinned encoder, loaded when first used.  Raises EncoderUnavailable, EncoderMismatch."""
+        """The live space's encoder, loaded when first used and when the index has changed to another one.
+
+        Raises EncoderUnavailable, EncoderMismatch.
+        """
+        return self._encoder_of(self._store.encoder_info)
+
+    def _encoder_of(self, info: EncoderInfo) -> Encoder:
         with self._loading:
-            if self._encoder is None:
-                pinned = self._store.encoder_info
-                self._encoder = load_encoder(pinned.name, expect=pinned)
+            if self._encoder is None or self._encoder.info.digest != info.digest:
+                self._encoder = load_encoder(info.name, expect=info)
             return self._encoder
 
     @property
@@ -154,7 +161,7 @@ class Index(Words, Copies):
     def __len__(self) -> int:
         """How many pictures can be found."""
         with self._store.snapshot() as snapshot:
-            return snapshot.head.images - snapshot.head.missing
+            return snapshot.shown
 
     # Changing
 
@@ -272,6 +279,49 @@ class Index(Words, Copies):
 
     def _encode_texts(self, texts: Sequence[str]) -> Matrix:
         return self.encoder.encode_texts(texts)
+
+    def change_encoder(
+        self,
+        encoder: str | Encoder,
+        *,
+        limits: Limits | None = None,
+        workers: int | None = None,
+        yes: bool = False,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> SpaceReport:
+        """Embed all pictures anew with another encoder, and answer with it once that is complete.
+
+        The pictures are read again from where they are; ids stay the same.  Until the end the encoder of now answers,
+        here and in every other process; stopped at any instant, the next call goes on.  The vectors of before are
+        kept: ``use_space`` goes back to them.  yes: also when more than a tenth of the pictures is not there.
+        Raises SourceError, EncoderError, IndexNotWritable, DiskFull.
+        """
+        from vsearch.decode import Limits as DecodeLimits
+
+        made = load_encoder(encoder) if isinstance(encoder, str) else encoder
+        report = respace(self._store, made, RespaceOptions(limits or DecodeLimits(), workers, yes, progress))
+        self._encoder = made
+        self._renew_background()
+        return report
+
+    def spaces(self) -> list[SpaceInfo]:
+        """The joint spaces that the index has vectors in, the oldest first."""
+        return spaces.listed(self._store)
+
+    def use_space(self, name: str, **options: Any) -> SpaceReport:
+        """Answer with another space, after embedding what it lacks.
+
+        name: of the space, or of its encoder.  options: those of ``change_encoder``.  Raises QueryError for a name
+        that there is not, EncoderMismatch when its encoder is no longer what it was, and as ``change_encoder`` does.
+        """
+        info = spaces.named(self._store, name).encoder
+        return self.change_encoder(load_encoder(info.name, expect=info), **options)
+
+    def remove_space(self, name: str) -> str:
+        """Forget a space that is not in use, with its vectors; return its full name.  Raises QueryError."""
+        full = spaces.named(self._store, name).name
+        spaces.remove(self._store, full)
+        return full
 
     def compact(self) -> int:
         """Give back the room of forgotten pictures; return how many vectors went."""

@@ -78,9 +78,10 @@ class AnnIndex:
         if kept is not None and kept[0] is live:
             return kept[1]
         library = faiss()
-        inside = live[: (self.upto + 7) // 8]
-        # An index over nothing but live ids needs no selector; bits behind upto can only make one needlessly.
-        selector = None if int(np.bitwise_count(inside).sum()) == len(self) else library.IDSelectorBitmap(live)
+        # An index over nothing but live ids needs no selector.  Ids behind upto are not its own: one that is live would
+        # make up for one of its own that is dead.
+        inside = np.unpackbits(live[: (self.upto + 7) // 8], count=self.upto, bitorder="little")
+        selector = None if int(inside.sum(dtype=np.int64)) == len(self) else library.IDSelectorBitmap(live)
         if self.has_lists:
             params = library.SearchParametersIVF(nprobe=min(wide, self.core.nlist), sel=selector)
         else:

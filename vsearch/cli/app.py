@@ -15,6 +15,8 @@ from vsearch.cli.keep import backup, build, check, compact, repair
 from vsearch.cli.labels import classify, tag
 from vsearch.cli.machine import doctor, models
 from vsearch.cli.query import query
+from vsearch.cli.rerank import train_reranker
+from vsearch.cli.spaces import spaces
 from vsearch.cli.tell import errors, info
 from vsearch.cli.train import train
 
@@ -60,8 +62,10 @@ for command in (
     build,
     compact,
     backup,
+    spaces,
     evaluate,
     train,
+    train_reranker,
     models,
     doctor,
 ):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vsearch.types import Hit, Target
 
 MOST = 100_000
+DEPTH = 50  # results that a re-ranker puts in order
 
 
 def _read_ids(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> list[int]:
@@ -46,6 +47,11 @@ def _read_ids(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> 
     help="How many pictures to find.",
 )
 @click.option(
+    "--rerank",
+    metavar="FOLDER",
+    help="Put the 50 best in the order of this re-ranker, which reads text and picture together; see train-reranker.",
+)
+@click.option(
     "--offset", type=click.IntRange(0, MOST), default=0, help="Leave out so many of the best: the next page of -k."
 )
 @click.option(
@@ -71,6 +77,7 @@ def query(
     min_confidence: float | None,
     strict: bool,
     k: int,
+    rerank: str | None,
     offset: int,
     where: str | None,
     target: Target,
@@ -83,6 +90,10 @@ def query(
     first, with their cosine as score. The confidence, where one is known, says how far that is above what queries
     that mean nothing find in this collection.
     """
+    if rerank and not terms.only_text:
+        raise click.UsageError("--rerank reads one text, and nothing else.")
+    if rerank and target == "captions":
+        raise click.UsageError("--rerank looks at pictures; leave out --target captions.")
     place = find_index(index_path)
     from vsearch.confidence import NOTHING
     from vsearch.index import open_index
@@ -91,7 +102,7 @@ def query(
     with open_index(place, on_notice=say) as index:
         hits = index.search(
             terms.query(),
-            k,
+            max(k + offset, DEPTH) if rerank else k,
             # A vector is taken for a text unless there is a picture: text is searched more widely.
             modality="text" if terms.vectors and not (terms.images or terms.ids) else None,
             more=more,
@@ -99,9 +110,11 @@ def query(
             include_query=keep_query,
             min_confidence=least,
             where=where,
-            offset=offset,
+            offset=0 if rerank else offset,
             target=target,
         )
+        if rerank:
+            hits = _reranked(hits, terms.title, rerank)[offset : offset + k]
         images_there = 0 if hits else len(index)
     output.present(hits, terms.title)
     if hits:
@@ -117,3 +130,9 @@ def _warn(hits: Sequence[Hit], nothing: float, title: str) -> None:
     best = hits[0].confidence
     if best is not None and best < nothing:
         say(f"nothing here seems to match {title!r}: the best confidence is {best:.2f}; the nearest are shown")
+
+
+def _reranked(hits: list[Hit], text: str, folder: str) -> list[Hit]:
+    from vsearch.rerank import Reranker
+
+    return Reranker.load(folder).rerank(text, hits, DEPTH)

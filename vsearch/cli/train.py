@@ -57,7 +57,7 @@ def _settings(command: Callable[..., Any]) -> Callable[..., Any]:
 def train(pairs: str, out: str, encoder: str, as_json: bool, **options: Any) -> int:
     """Fine-tune an encoder on pairs of pictures and captions: a CSV or TSV table, a folder, tars, or an index.
 
-    The result is an encoder like any other: vsearch index ./photos --encoder FOLDER/best
+    The result is an encoder like any other: vsearch index --encoder FOLDER/best
     """
     from vsearch.train import TrainConfig, read_pairs
     from vsearch.train import train as fit

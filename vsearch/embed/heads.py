@@ -42,6 +42,7 @@ class MiniHeads:
     """``mini`` with trained heads.  Thread-safe.  A text needs numpy only."""
 
     preprocess = Mini.preprocess
+    temperature = None  # what fits mini's cosines does not fit trained ones
 
     def __init__(self, folder: Path, device: str | None = None, name: str | None = None) -> None:
         self._folder = folder

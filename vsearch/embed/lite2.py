@@ -86,6 +86,26 @@ class Lite2:
         return torch.einsum("nchw,nc->nhw", features, mixed - weights.mean(dim=0))
 
 
+class Features:
+    """What the last convolution reads: 352 numbers for each of 9 x 9 cells.  In float32, thread-safe."""
+
+    def __init__(self, device: str | None = None) -> None:
+        """Read the weights (25 MB, checked).  Raises EncoderUnavailable, EncoderError."""
+        self._device = pick_device(device)
+        with torch_errors():
+            self._network = folded(load_network()).to(self._device).to(memory_format=torch.channels_last)
+
+    def cells(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(n, 260, 260, 3) uint8 to (n, 81, 352) float32, row by row from the top left.  Raises EncoderError."""
+        trunk = nn.Sequential(*(getattr(self._network, name) for name in ("conv_stem", "bn1", "blocks")))
+
+        def forward(chunk: NDArray[np.uint8]) -> torch.Tensor:
+            seen: torch.Tensor = trunk(normalised(chunk, self._device, torch.float32, [MEAN], [STD]))
+            return seen.flatten(2).transpose(1, 2)
+
+        return run(forward, pixels, self._device)
+
+
 def load_network() -> nn.Module:
     """The network of timm with the packaged weights, float32 on the CPU, for inference.
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vsearch.decode import Decoded, DecodePool, Job, Limits, Same
-from vsearch.errors import EncoderError, EncoderUnavailable
 from vsearch.ingest.columns import with_columns
+from vsearch.ingest.embedding import embed_each
 from vsearch.ingest.survey import Survey, survey
 from vsearch.sources import Source
 from vsearch.store import Addition, Batch, Record, Snapshot, Store
@@ -136,7 +136,8 @@ class Ingestion:
             for item in self._looked.todo:
                 id = snapshot.at_path(item.path)
                 record = None if id is None else snapshot.record(id)
-                if record is not None:
+                # One without a vector in this space has to be read anew.
+                if id is not None and record is not None and not snapshot.is_absent(id):
                     records[item.path] = record
         return records
 
@@ -196,7 +197,7 @@ class Ingestion:
         """Use the vector of a picture with the same bytes instead of embedding them again."""
         for id in snapshot.with_content(same.content):
             record = snapshot.record(id)
-            if record is not None:
+            if record is not None and not snapshot.is_absent(id):
                 vector = snapshot.vectors(np.array([id]))[0]
                 details = same.details if isinstance(same, Decoded) else snapshot.details(id)
                 record = _refreshed(replace(record, added_ns=time.time_ns()), item, same)
@@ -231,16 +232,7 @@ class Ingestion:
         """The vector of each picture, or why it has none: one bad picture does not take its batch with it."""
         if not fresh:
             return []
-        pixels = np.stack([decoded.pixels for _, decoded in fresh])
-        encode = self._encoder().encode_images
-        try:
-            return list(encode(pixels))
-        except EncoderUnavailable:
-            raise
-        except EncoderError as error:
-            if len(fresh) == 1:
-                return [str(error)]
-            return [vector for one in fresh for vector in self._embed([one])]
+        return embed_each(self._encoder(), np.stack([decoded.pixels for _, decoded in fresh]))
 
     def _commit_if_large(self) -> None:
         if len(self._batch) >= BATCH_IMAGES * 4:

@@ -84,7 +84,7 @@ def _classify(snapshot: Snapshot, item: Item, seen: bytearray, found: Survey, re
     if id < len(seen):
         seen[id] = 1
     record = snapshot.record(id)
-    if record is None or not same_file(record, item):
+    if record is None or not same_file(record, item) or snapshot.is_absent(id):
         found.planned.add(item.path)
         found.todo.append(item)
         return

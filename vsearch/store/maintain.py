@@ -64,8 +64,12 @@ def compact(store: Store) -> int:
 
     Ids stay what they are, so FAISS generations stay right.
     """
-    with store.writing() as (_, space), store.snapshot() as snapshot:
-        gone = _rewrite_all(store, space, snapshot)
+    gone = 0
+    with store.writing() as (head, _):
+        for space in store.all_spaces():
+            with store.snapshot(space.name) as snapshot:
+                rows = _rewrite_all(store, space, snapshot)
+            gone += rows if space.name == head.space else 0
     store.collect_garbage()
     return gone
 
@@ -186,12 +190,12 @@ def _backup(store: Store, destination: Path) -> None:
         files.publish(to.format, lambda sink: sink.put(format_line(store.identity)))
         copied = Store.open(scratch)
         try:
-            with copied.read() as txn:
-                space = copied.space_in(txn, copied.head_in(txn))
+            spaces = copied.all_spaces()
         finally:
             copied.close()
         # A compaction may have taken a file away since the metadata was copied: FileNotFoundError, and start over.
-        _link_space(store.layout, to, space)
+        for space in spaces:
+            _link_space(store.layout, to, space)
         _link_columns(store.layout, to)
         files.rename(scratch, destination)
         on_error.pop_all()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -164,6 +166,12 @@ class Snapshot:
         """All files that were made from the live space."""
         return derived.all_in(self._txn, self._tables[b"state"], self.space.name)
 
+    def is_absent(self, id: int) -> bool:
+        """Whether a picture has no vector in this space, because it could not be read when the space was made."""
+        runs = self.space.absent
+        at = bisect_right(runs, (id, sys.maxsize)) - 1
+        return at >= 0 and id < runs[at][1]
+
     def count(self, table: Any) -> int:
         """Entries of a table."""
         return int(self._txn.stat(table)["entries"])
@@ -171,6 +179,13 @@ class Snapshot:
     def is_live(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether each id may be shown."""
         return live_ids.test(self.live, ids)
+
+    @property
+    def shown(self) -> int:
+        """How many pictures may be shown."""
+        if not self.space.absent:
+            return self.head.images - self.head.missing
+        return int(np.bitwise_count(self.live).sum())
 
     def live_ids(self) -> NDArray[np.int64]:
         """All ids that may be shown, ascending."""
