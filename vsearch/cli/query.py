@@ -79,7 +79,8 @@ def query(
     output.present(hits, _words(texts, (*images, *vectors), ids))
     if hits:
         return Exit.DONE
-    say(f"nothing found among the {images_there:,} pictures of {place}")
+    through = " that the filter lets through" if where is not None else ""
+    say(f"nothing found{through} among the {images_there:,} pictures of {place}")
     return Exit.NOTHING_FOUND
 
 
