@@ -13,6 +13,7 @@ from vsearch import recipe
 from vsearch.build import Goal, build, drift, merge, predict
 from vsearch.build.auto import choose
 from vsearch.build.predict import fitted
+from vsearch.build.queries import COUNT as ASKED
 from vsearch.build.queries import Asked, asked, pictures, ranks
 from vsearch.errors import DimensionMismatch, MemoryBudgetTooSmall, QueryError, RecipeError
 from vsearch.store import Addition, Batch, Record, Store
@@ -102,7 +103,15 @@ def test_truth_for_tuning_is_exact_and_a_picture_is_no_answer_to_itself(store):
         scores[live[None] == told.own[:, None]] = -np.inf
         best = np.sort(scores, axis=1)[:, ::-1][:, :10]
         np.testing.assert_allclose(np.einsum("qkd,qd->qk", space().images[told.truth], told.xq), best, atol=1e-6)
-    assert len(images) == 1000 and (images.truth != images.own[:, None]).all()
+    assert len(images) == ASKED and (images.truth != images.own[:, None]).all()
+
+
+def test_the_recall_that_is_told_is_that_of_other_queries(store):
+    """What tuning says of unseen queries against a search for queries that it never saw."""
+    report = build(store, recipe.load("opq-ivf-pq"), Goal(0.95), space().texts)
+    found = measured(store)
+    for modality in ("text", "image"):
+        assert abs(report[modality]["recall@10"] - found[modality]) < 0.03
 
 
 def test_ranks_pass_over_the_query_itself():

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     Matrix = NDArray[np.float32]
     Rows = NDArray[np.float16]
 
+# From so many multiplications on, the time that torch saves is worth the second or two that loading it takes.
+WORTH_LOADING = 2e11
 # Fewer queries are bound by reading the rows, and a rough product saves nothing.
 ROUGH_FROM = 16
 # More pairs than this share of all, and scoring everything exactly is quicker.
@@ -45,6 +47,12 @@ class Pairs:
 Compare = Callable[["Rows", "Matrix | None", int], Pairs]
 
 
+def prepare(multiplications: float) -> None:
+    """Load torch if comparing is going to take so many multiplications that it pays."""
+    if multiplications >= WORTH_LOADING:
+        import torch  # noqa: F401
+
+
 def comparer(xq: Matrix, device: str | None = None) -> Compare:
     """How to compare queries (nq, dim) with blocks of rows.
 
@@ -52,7 +60,7 @@ def comparer(xq: Matrix, device: str | None = None) -> Compare:
     Returns a function of rows (n, dim) fp16 of unit length, the least score of interest for each query, (nq,) or None
     where everything is, and k: all pairs that reach both that score and the k-th best of the block, and maybe others.
     """
-    # Torch is never loaded for this: importing it takes longer than scanning a million rows.
+    # Torch is not loaded for this (see ``prepare``): importing it takes longer than scanning a million rows.
     torch: Any = sys.modules.get("torch")
     if device is None and torch is not None and torch.cuda.is_available():
         device = "cuda"
@@ -86,7 +94,8 @@ def _on_device(xq: Matrix, device: str) -> Compare:
     queries = torch.from_numpy(xq).to(device)
 
     def compare(rows: Rows, least: Matrix | None, k: int) -> Pairs:
-        block = torch.from_numpy(np.ascontiguousarray(rows)).to(device, non_blocking=True)
+        # A copy, since torch refuses memory that cannot be written to, and half as long on its way as float32.
+        block = torch.from_numpy(np.array(rows)).to(device, non_blocking=True)
         return _reaching((queries @ block.float().T).cpu().numpy(), least, k)
 
     return compare
@@ -102,7 +111,7 @@ def roughly_first(xq: Matrix) -> Compare:
     short = queries.bfloat16()
 
     def compare(rows: Rows, least: Matrix | None, k: int) -> Pairs:
-        wide = torch.from_numpy(np.ascontiguousarray(rows)).float()
+        wide = torch.from_numpy(widen(rows))
         rough = short @ wide.bfloat16().T
         if least is None:
             kth = rough.float().topk(min(k, len(rows)), dim=1).values[:, -1].numpy()

@@ -259,6 +259,7 @@ def _ratios(plan: Plan, points: list[Point], built: dict[str, dict[str, Any]]) -
             ratios = list(_same_settings(points, ours, other, batch))
             if ratios:
                 told[f"queries/s with the same settings, batch {batch}: {ours} / {other}"] = float(np.median(ratios))
+    told |= _choosing(points, built["vsearch"])
     if "autofaiss" in built:
         best = {
             peer: max((p.recall for p in points if (p.peer, p.modality) == (peer, "text")), default=0.0)
@@ -268,6 +269,28 @@ def _ratios(plan: Plan, points: list[Point], built: dict[str, dict[str, Any]]) -
         told["build CPU seconds: vsearch / autofaiss"] = (
             built["vsearch"]["build_seconds"] / built["autofaiss"]["build_seconds"]
         )
+    return told
+
+
+def _choosing(points: list[Point], built: dict[str, Any]) -> dict[str, Any]:
+    """What the settings that the build chose are worth, against all of the sweep and on queries it never saw."""
+    told: dict[str, Any] = {}
+    for modality in MODALITIES:
+        mine = [p for p in points if (p.peer, p.modality) == ("vsearch", modality)]
+        own = next((p for p in mine if "own" in p.settings), None)
+        if own is None or modality not in built.get("report", {}):
+            continue
+        told[f"{modality} recall@10 of the own settings"] = own.recall
+        predicted = built["report"][modality]["recall@10"]
+        told[f"{modality} recall@10: predicted by the build - measured"] = predicted - own.recall
+        for batch in BATCHES:
+            best = speed_at([(p.recall, p.speed(batch)) for p in mine if p is not own], own.recall)
+            if best:
+                told[f"{modality} queries/s, batch {batch}: own settings / best of the sweep at that recall"] = (
+                    own.speed(batch) / best
+                )
+    if "report" in built:
+        told["share of the build that is tuning"] = built["report"]["seconds_tuning"] / built["report"]["seconds"]
     return told
 
 

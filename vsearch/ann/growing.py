@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vsearch.ann import parts, transform
-from vsearch.ann.cells import SMALL, Cells
+from vsearch.ann.cells import ROUNDS, SMALL, Cells
 from vsearch.ann.library import faiss, reason, threads
 from vsearch.ann.opened import AnnIndex
 from vsearch.errors import RecipeError
@@ -45,6 +45,7 @@ class Growing:
         if hasattr(self._core, "pq"):
             # FAISS writes advice about sample sizes to stderr; the plan has settled those.
             self._core.pq.cp.min_points_per_centroid, self._core.pq.cp.seed = 1, seed
+            self._core.pq.cp.niter = ROUNDS
         with threads(1 if len(rows) < SMALL else None):
             self._core.train_encoder(len(rows), library.swig_ptr(rows), library.swig_ptr(where))
         self._core.is_trained = True

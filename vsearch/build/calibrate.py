@@ -47,7 +47,8 @@ class Bench:
 class Tuned:
     """Settings of one modality and what they are worth.
 
-    predicted: recall@10 on the queries that chose them.  recall: on as many others.  target: what was asked for.
+    predicted: recall@10 on the queries that chose them.  recall: what such a choice has on queries that it has not
+    seen.  target: what was asked for.
     p50_ms, p95_ms: one query at a time on one thread, without text encoding.
     """
 
@@ -80,17 +81,31 @@ class Tuned:
 
 
 def tune(bench: Bench, asked: Asked, target: float, nlist: int, latency: float | None) -> Tuned:
-    """Find the cheapest settings that reach ``target`` on one half of the queries; judge them on the other."""
-    half = len(asked) // 2
-    chosen_on, judged_on = asked.part(slice(half)), asked.part(slice(half, None))
-    choices = _frontier(bench, chosen_on, min(0.999, target + MARGIN), nlist)
-    timed = _timed(bench, chosen_on.xq, choices)
-    best = _pick(timed, min(0.999, target + MARGIN), latency)
-    spent = sorted(_latencies(bench, judged_on.xq[:LATENCY], best.settings))
+    """Find the cheapest settings that reach ``target``, and tell what recall they have for queries like these.
+
+    Chosen on all queries.  How well such a choice does on others is told by choosing on each half and looking at the
+    other one.
+    """
+    aim = min(0.999, target + MARGIN)
+    steps = _steps(bench, asked, aim, nlist)
+    seconds = _timed(bench, asked.xq, [_fewest(step, asked, aim).settings for step in steps])
+
+    def chosen(which: Asked, part: slice) -> tuple[_Step, _Choice]:
+        choices = [_fewest(step.part(part), which, aim, spent) for step, spent in zip(steps, seconds, strict=True)]
+        best = _pick(choices, aim, latency)
+        return steps[choices.index(best)], best
+
+    best = chosen(asked, slice(None))[1]
+    spent = sorted(_latencies(bench, asked.xq[:LATENCY], best.settings))
+    halves = slice(0, None, 2), slice(1, None, 2)
+    unseen = []
+    for mine, other in (halves, halves[::-1]):
+        step, choice = chosen(asked.part(mine), mine)
+        unseen.append(step.part(other).recall(asked.part(other), choice.settings.rescore))
     return Tuned(
         best.settings,
-        recall(bench.run(chosen_on.xq, best.settings), chosen_on),
-        recall(bench.run(judged_on.xq, best.settings), judged_on),
+        best.recall,
+        float(np.mean(unseen)),
         target,
         1e3 * spent[len(spent) // 2],
         1e3 * spent[int(len(spent) * 0.95)],
@@ -98,64 +113,86 @@ def tune(bench: Bench, asked: Asked, target: float, nlist: int, latency: float |
     )
 
 
-def recall(found: Ids, asked: Asked) -> float:
-    """The share of the exact answers that were found among the first K others."""
-    places = ranks(found, asked)
-    return float((places < K).sum() / max(1, (asked.truth >= 0).sum()))
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A number of lists and where the exact answers were among its candidates.
+
+    places: (nq, K) ranks from 0, at least K * deepest for those that were not among them.
+    """
+
+    lists: int
+    places: Ids
+    deepest: int
+
+    def part(self, which: slice) -> _Step:
+        return _Step(self.lists, self.places[which], self.deepest)
+
+    def recalls(self, asked: Asked) -> NDArray[np.float64]:
+        """The recall with 1, 2, ... times K candidates: an answer among them is first when they are scored again."""
+        depths = np.minimum(self.places[asked.truth >= 0] // K, self.deepest)
+        told: NDArray[np.float64] = np.cumsum(np.bincount(depths, minlength=self.deepest + 1)[:-1]) / max(
+            1, len(depths)
+        )
+        return told
+
+    def recall(self, asked: Asked, depth: int) -> float:
+        return float(self.recalls(asked)[depth - 1])
 
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
     settings: SearchSettings
     recall: float
-    seconds: float = 0.0
+    seconds: float
 
 
-def _frontier(bench: Bench, asked: Asked, target: float, nlist: int) -> list[_Choice]:
-    """For more and more lists, the fewest candidates that reach the target; where none do, as many as are looked at.
+def _steps(bench: Bench, asked: Asked, target: float, nlist: int) -> list[_Step]:
+    """Searches with more and more lists.
 
     One search with many candidates tells the recall for every smaller number of them.  It ends where more lists
     cannot pay: candidates are at their fewest, or three steps went by after the first that reached the target.
     """
     # A graph looks at no fewer nodes than it returns, so asking it for many would hide what few look like.
     deepest = max(1, min(DEEPEST if bench.index.has_lists else 2, len(bench.index) // (K + 1)))
-    choices: list[_Choice] = []
+    steps: list[_Step] = []
     enough = 0
     nprobe = 1.0
     while enough < 4:
         lists = min(nlist, round(nprobe))
-        if not choices or lists > choices[-1].settings.nprobe:
+        if not steps or lists > steps[-1].lists:
             found = bench.index.search(asked.xq, K * deepest, SearchSettings(lists, 1), bench.live)
-            choices.append(_fewest(ranks(found, asked), asked, target, lists, deepest))
-            if choices[-1].recall >= target:
+            steps.append(_Step(lists, ranks(found, asked), deepest))
+            reached = _fewest(steps[-1], asked, target)
+            if reached.recall >= target:
                 enough += 1
-                if choices[-1].settings.rescore == 1:
+                if reached.settings.rescore == 1:
                     break
         if lists == nlist:
             break
-        nprobe *= STEP if choices[-1].recall > 0.8 * target else 2.0
-    return choices
+        nprobe *= STEP if steps[-1].recall(asked, deepest) > 0.8 * target else 2.0
+    return steps
 
 
-def _fewest(places: Ids, asked: Asked, target: float, lists: int, deepest: int) -> _Choice:
-    total = max(1, int((asked.truth >= 0).sum()))
-    within = np.cumsum(np.bincount(np.minimum(places.ravel() // K, deepest), minlength=deepest + 1)[:deepest]) / total
-    reaching = np.flatnonzero(within >= min(target, within[-1] - 1e-9 if within[-1] < target else target))
-    depth = int(reaching[0]) + 1
-    return _Choice(SearchSettings(lists, depth), float(within[depth - 1]))
+def _fewest(step: _Step, asked: Asked, target: float, seconds: float = 0.0) -> _Choice:
+    """The fewest candidates with which a step reaches the target; where it cannot, as few as do as well as all."""
+    within = step.recalls(asked)
+    depth = int(np.flatnonzero(within >= min(target, within[-1]))[0]) + 1
+    return _Choice(SearchSettings(step.lists, depth), float(within[depth - 1]), seconds)
 
 
-def _timed(bench: Bench, xq: Matrix, choices: list[_Choice]) -> list[_Choice]:
-    """The choices with their time for a query: the least of three rounds, so that other work disturbs little."""
-    best = np.full(len(choices), np.inf)
+def _timed(bench: Bench, xq: Matrix, tried: list[SearchSettings]) -> list[float]:
+    """CPU seconds of one query by settings: the least of three rounds, so that other work disturbs little."""
+    best = np.full(len(tried), np.inf)
+    count = min(TIMED, len(xq))
     with threads(1):
         for _ in range(3):
-            for at, choice in enumerate(choices):
+            for at, settings in enumerate(tried):
                 started = time.thread_time()
-                for row in range(min(TIMED, len(xq))):
-                    bench.run(xq[row : row + 1], choice.settings)
-                best[at] = min(best[at], (time.thread_time() - started) / min(TIMED, len(xq)))
-    return [_Choice(c.settings, c.recall, float(s)) for c, s in zip(choices, best, strict=True)]
+                for row in range(count):
+                    bench.run(xq[row : row + 1], settings)
+                best[at] = min(best[at], (time.thread_time() - started) / count)
+    told: list[float] = best.tolist()
+    return told
 
 
 def _pick(choices: list[_Choice], target: float, latency: float | None) -> _Choice:

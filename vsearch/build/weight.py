@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     Moment = NDArray[np.float64]
 
 WEIGHTS = (0.0, 0.5, 1.0)
-PILOT = 20_000
+PILOT = 10_000
 QUERIES = 300
+DEEPEST = 100  # candidates for each answer beyond which a transform is no good anyway
 # What a transform must save of the candidates, as a ratio, to be worth having.
 WORTH = 0.95
 TEXTS = 200  # fewer text queries say too little about where they lie
@@ -90,6 +91,6 @@ def _asked(rows: Matrix, xq: Matrix, own: NDArray[np.int64], k: int) -> Asked:
 def _depth(index: AnnIndex, asked: Asked, recall: float, k: int) -> float:
     """How many candidates hold the share ``recall`` of the answers, for each answer wanted."""
     live = np.full((len(index) + 7) // 8, 255, np.uint8)
-    deepest = min(len(index), 1000)
+    deepest = min(len(index), DEEPEST * k)
     found = index.search(asked.xq, deepest, SearchSettings(1 << 20, 1), live)
     return float(np.quantile(ranks(found, asked), recall) + 1) / k
