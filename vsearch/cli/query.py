@@ -121,8 +121,9 @@ def query(
         _warn(hits, NOTHING, terms.title)
         return Exit.DONE
     sure = f" with a confidence of {least:g} or more" if least else ""
+    through = " that the filter lets through" if where is not None else ""
     there = "captions" if target == "captions" else f"{images_there:,} pictures"
-    say(f"nothing found{sure} among the {there} of {place}")
+    say(f"nothing found{sure}{through} among the {there} of {place}")
     return Exit.NOTHING_FOUND
 
 
