@@ -89,11 +89,13 @@ def main() -> None:
     parser.add_argument("--size", type=int, metavar="N", help="ann: how many vectors")
     parser.add_argument("--peers", metavar="A,B", help="ann: of faiss, hnswlib, usearch, scann, autofaiss")
     parser.add_argument("--recipe", metavar="NAME", help="ann: how vsearch builds; default: opq-ivf-pq")
+    parser.add_argument("--encoder", metavar="PATH", help="confidence, feedback: instead of mini")
     args = parser.parse_args()
     if args.suite == "report":
         (HERE / "README.md").write_text(report(), encoding="utf-8")
         return
     options = {"size": args.size, "peers": args.peers.split(",") if args.peers else None, "recipe": args.recipe}
+    options["encoder"] = args.encoder
     figures = measure(args.suite, args.quick, **{name: value for name, value in options.items() if value is not None})
     if args.json:
         print(json.dumps(figures))

@@ -12,13 +12,15 @@ FLOORS = {
     0: ("errors", "types", "half"),
     1: ("sources", "decode", "files", "compare", "phrases", "prompts", "recipe", "recipes", "present"),
     2: ("embed", "store", "ann", "exact", "moving"),
-    3: ("ingest", "search", "build", "explain", "query", "generations", "mend", "hits", "about")
-    + ("labels", "texts", "duplicates"),
-    4: ("words", "copies"),
-    5: ("index",),
-    6: ("evaluate", "train", "__init__"),  # __init__: the lazy names of `import vsearch`
-    7: ("server", "cli"),
-    8: ("__main__",),
+    3: ("filters", "ingest", "search", "build", "explain", "query", "generations", "mend", "hits", "about")
+    + ("labels", "texts", "duplicates", "confidence"),
+    4: ("feedback", "paging"),
+    5: ("asking",),
+    6: ("words", "copies"),
+    7: ("index",),
+    8: ("evaluate", "train", "__init__"),  # __init__: the lazy names of `import vsearch`
+    9: ("server", "cli"),
+    10: ("__main__",),
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 

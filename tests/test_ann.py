@@ -62,7 +62,7 @@ def test_an_index_that_grew_and_forgot_finds_what_one_made_at_once_finds(name, c
     half = grown(name, cells, COUNT // 2).finished(COUNT // 2)
     with open(tmp_path / "index", "wb") as file:
         half.save(lambda data: file.write(data))
-    index = ann.load(tmp_path / "index", COUNT // 2, "x", change=True)
+    index = ann.load(tmp_path / "index", COUNT // 2, "x")
     kept = np.full(COUNT // 8, 255, np.uint8)
     kept[:100] = 0
     assert index.remove_others(kept) == 800

@@ -221,11 +221,12 @@ def test_query_json_golden(shown):
     odd, red = map(json.loads, out.splitlines())
     assert (code, err) == (0, "")
     assert odd["path"] == "HERE/photos/odd \ufffd\n\x1b[31m.png" and odd["path_b64"]
-    assert list(red) == ["rank", "id", "score", "uri", "path", "caption", "width", "height"]
+    assert list(red) == ["rank", "id", "score", "confidence", "uri", "path", "caption", "width", "height"]
     del red["id"]
     assert red.pop("score") == pytest.approx(2 / 4.25**0.5, abs=1e-3)
     assert red == {
         "rank": 2,
+        "confidence": None,
         "uri": "file://HERE/photos/red.png",
         "path": "HERE/photos/red.png",
         "caption": "A red square.",
@@ -237,15 +238,17 @@ def test_query_json_golden(shown):
 def test_query_csv_paths_and_nul(shown):
     assert run("query", "green", "-k", "1", "--paths", cwd=shown)[1] == "HERE/photos/green.png\n"
     header, row = run("query", "green", "-k", "1", "--csv", cwd=shown)[1].splitlines()
-    assert header == "rank,id,score,uri,path,caption,width,height"
-    assert re.fullmatch(r"1,\d+,1\.0,file://HERE/photos/green\.png,HERE/photos/green\.png,,41,30", row)
+    assert header == "rank,id,score,confidence,uri,path,caption,width,height"
+    assert re.fullmatch(r"1,\d+,1\.0,,file://HERE/photos/green\.png,HERE/photos/green\.png,,41,30", row)
     raw = subprocess.run([*PROGRAM, "query", "red", "-k", "2", "-0"], cwd=shown, capture_output=True, env=environment())
     first, second, end = raw.stdout.split(b"\0")
     assert (os.path.basename(first), os.path.basename(second), end) == (ODD, b"red.png", b"")
 
 
 def test_query_by_picture_by_id_and_by_several_texts(shown):
-    assert run("query", "--image", "photos/blue.png", "-k", "1", "--paths", cwd=shown)[1] == "HERE/photos/blue.png\n"
+    asked = ("query", "--image", "photos/blue.png", "-k", "1", "--paths")
+    assert run(*asked, cwd=shown)[1] != "HERE/photos/blue.png\n", "the query itself is left out"
+    assert run(*asked, "--keep-query", cwd=shown)[1] == "HERE/photos/blue.png\n"
     ids = [json.loads(line)["id"] for line in run("query", "red", "-k", "2", "--json", cwd=shown)[1].splitlines()]
     assert run("query", "--like", str(ids[0]), "-k", "1", "--paths", cwd=shown)[1] == "HERE/photos/red.png\n"
     mixed = run("query", "green", "blue", "-k", "2", "--json", cwd=shown)[1].splitlines()
@@ -425,7 +428,8 @@ def test_help_of_every_command_is_there_and_names_its_options(tmp_path):
     code, out, err = run("--help", cwd=tmp_path)
     listed = re.findall(r"^  ([a-z]+)  ", out, re.MULTILINE)
     assert (code, err) == (0, "")
-    finding, keeping = "index import query explain describe classify tag dups", "check repair build compact backup"
+    finding = "index import query explain audit describe classify tag dups"
+    keeping = "check repair build compact backup"
     assert listed == f"{finding} info errors {keeping} eval models doctor".split()
     for command in ("index", "query", "errors"):
         told = run(command, "--help", cwd=tmp_path)[1]

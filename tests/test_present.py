@@ -24,7 +24,7 @@ from vsearch.present.sheet import jpeg
 from vsearch.present.sixel import sixel
 from vsearch.types import Hit
 
-APPLE = Hit(1, 7, 0.9701425, b"/photos/red apple.jpg", "A red apple.", 640, 480)
+APPLE = Hit(1, 7, 0.9701425, b"/photos/red apple.jpg", "A red apple.", 640, 480, confidence=0.75)
 ODD = Hit(2, 9, -0.25, b"/photos/\xff\n\x1b[31m.png", None, 1, 2)
 HITS = [APPLE, ODD]
 HOSTILE = '<img src=x onerror="alert(1)"> & \u202egnp \x1b]0;x\x07 \ud800'
@@ -35,9 +35,9 @@ HOSTILE = '<img src=x onerror="alert(1)"> & \u202egnp \x1b]0;x\x07 \ud800'
 
 def test_json_lines_golden():
     assert json_lines(HITS) == (
-        '{"rank": 1, "id": 7, "score": 0.970143, "uri": "file:///photos/red%20apple.jpg", '
+        '{"rank": 1, "id": 7, "score": 0.970143, "confidence": 0.75, "uri": "file:///photos/red%20apple.jpg", '
         '"path": "/photos/red apple.jpg", "caption": "A red apple.", "width": 640, "height": 480}\n'
-        '{"rank": 2, "id": 9, "score": -0.25, "uri": "file:///photos/%FF%0A%1B%5B31m.png", '
+        '{"rank": 2, "id": 9, "score": -0.25, "confidence": null, "uri": "file:///photos/%FF%0A%1B%5B31m.png", '
         '"path": "/photos/\ufffd\\n\\u001b[31m.png", "path_b64": "L3Bob3Rvcy//ChtbMzFtLnBuZw==", '
         '"caption": null, "width": 1, "height": 2}\n'
     )
@@ -53,7 +53,7 @@ def test_json_is_always_utf8_and_never_nan():
 
 def test_csv_reads_back():
     told = list(csv_module.DictReader(io.StringIO(csv([APPLE, Hit(2, 3, 0.5, b"/a,b", 'x "y"\nz', 3, 4)]))))
-    assert list(told[0]) == ["rank", "id", "score", "uri", "path", "caption", "width", "height"]
+    assert list(told[0]) == ["rank", "id", "score", "confidence", "uri", "path", "caption", "width", "height"]
     assert told[0]["score"] == "0.970143"
     assert (told[1]["path"], told[1]["caption"]) == ("/a,b", 'x "y"\nz')
 
@@ -89,10 +89,10 @@ def drawn(hits: list[Hit], base: bytes = b"", width: int = 100) -> str:
 
 def test_table_golden():
     assert drawn(HITS, base=b"/photos") == (
-        "#    score   picture                caption\n"
-        "────────────────────────────────────────────────\n"
-        "1    0.970   red apple.jpg          A red apple.\n"
-        "2   -0.250   \\udcff\\n\\x1b[31m.png"
+        "#    score   confidence   picture                caption\n"
+        "─────────────────────────────────────────────────────────────\n"
+        "1    0.970         0.75   red apple.jpg          A red apple.\n"
+        "2   -0.250                \\udcff\\n\\x1b[31m.png"
     )
 
 

@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from vsearch.index import open_index as open
     from vsearch.sources import files as pictures
     from vsearch.sources import folder, listing, table
-    from vsearch.types import AddReport, EncoderInfo, Failure, Hit, Item, Query
+    from vsearch.types import AddReport, Box, Crop, EncoderInfo, Failure, Hit, Item, Part, Query
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AddReport",
+    "Box",
+    "Crop",
     "Encoder",
     "EncoderInfo",
     "Failure",
@@ -34,6 +36,7 @@ __all__ = [
     "Index",
     "Item",
     "Limits",
+    "Part",
     "Query",
     "VsearchError",
     "__version__",
@@ -48,6 +51,8 @@ __all__ = [
 
 _HOMES = {
     "AddReport": ("types", "AddReport"),
+    "Box": ("types", "Box"),
+    "Crop": ("types", "Crop"),
     "Encoder": ("embed", "Encoder"),
     "EncoderInfo": ("types", "EncoderInfo"),
     "Failure": ("types", "Failure"),
@@ -55,6 +60,7 @@ _HOMES = {
     "Index": ("index", "Index"),
     "Item": ("types", "Item"),
     "Limits": ("decode", "Limits"),
+    "Part": ("types", "Part"),
     "Query": ("types", "Query"),
     "VsearchError": ("errors", "VsearchError"),
     "create": ("index", "create"),

@@ -7,36 +7,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vsearch import duplicates
+from vsearch.asking import Asking
 from vsearch.duplicates import Duplicates, Keep
 from vsearch.errors import QueryError
 from vsearch.moving import Moved
-from vsearch.recipe import Modality
-from vsearch.store import Snapshot, Store
+from vsearch.store import Snapshot
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from vsearch.embed import Encoder
-
     Ids = NDArray[np.int64]
     Matrix = NDArray[np.float32]
 
 
-class Copies:
+class Copies(Asking):
     """The part of an index that finds duplicates; ``Index`` gives it the rest."""
-
-    _store: Store
-
-    @property
-    def encoder(self) -> Encoder:
-        """The pinned encoder."""
-        raise NotImplementedError
-
-    def _find(
-        self, snapshot: Snapshot, xq: Matrix, k: int, modality: Modality, exclude: frozenset[int]
-    ) -> tuple[Matrix, Ids]:
-        raise NotImplementedError
 
     def duplicates(self, *, keep: str = "largest", threshold: float | None = None, near: bool = True) -> Duplicates:
         """Find pictures that are there more than once: files with the same bytes, and near duplicates.

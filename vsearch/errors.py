@@ -128,4 +128,8 @@ class QueryError(VsearchError):
 
 
 class FilterError(VsearchError):
-    """A filter expression that cannot be understood."""
+    """A filter expression that cannot be understood; ``position`` is where in it, in characters from 0."""
+
+    def __init__(self, message: str, position: int | None = None) -> None:
+        super().__init__(message)
+        self.position = position

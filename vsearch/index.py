@@ -13,21 +13,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vsearch.about import about
+from vsearch.confidence import Backgrounds
 from vsearch.copies import Copies
 from vsearch.embed import load_encoder, resolve
 from vsearch.embed.external import is_external
-from vsearch.errors import DimensionMismatch
-from vsearch.explain import Explanation, explain
+from vsearch.filters import Columns
 from vsearch.generations import Generations
-from vsearch.hits import check_k, distinct
 from vsearch.ingest import Options, add_vectors, ingest
 from vsearch.mend import mend
-from vsearch.query import Embedded, embed, unit
-from vsearch.recipe import Modality
-from vsearch.search import search
 from vsearch.sources import Source
 from vsearch.sources import files as pictures
-from vsearch.store import Batch, Snapshot, Store, maintain
+from vsearch.store import Batch, Store, maintain
 from vsearch.store.check import check as check_store
 from vsearch.texts import TextSets
 from vsearch.types import (
@@ -35,12 +31,8 @@ from vsearch.types import (
     CheckReport,
     EncoderInfo,
     Failure,
-    Hit,
     Progress,
-    Query,
-    QueryValue,
     RepairReport,
-    Target,
 )
 from vsearch.words import Words
 
@@ -97,15 +89,20 @@ def open_index(
 
 
 class Index(Words, Copies):
-    """Pictures, their vectors and what is known of them.  Searching is safe from any number of threads."""
+    """Pictures, their vectors and what is known of them.  Searching is safe from any number of threads.
+
+    columns: what filters read.
+    """
 
     def __init__(self, store: Store, encoder: Encoder | None, notice: Notice) -> None:
         self._store = store
         self._encoder = encoder
         self._notice = notice
         self._loading = threading.Lock()
-        self._texts = TextSets(store, lambda lines: self.encoder.encode_texts(lines), notice)
+        self._texts = TextSets(store, self._encode_texts, notice)
         self._generations = Generations(store, notice)
+        self.columns = Columns(store)
+        self._backgrounds = Backgrounds(store)
 
     # Life
 
@@ -121,6 +118,7 @@ class Index(Words, Copies):
         """Release everything.  Closing twice is harmless; any other use afterwards raises IndexClosed."""
         self._store.close()
         self._generations.forget()
+        self.columns.close()
 
     @property
     def path(self) -> Path:
@@ -182,7 +180,10 @@ class Index(Words, Copies):
 
         options = Options(limits or DecodeLimits(), workers, retry_failed, prune, yes, progress)
         pinned = self._store.encoder_info
-        return ingest(self._store, lambda: self.encoder, pinned.preprocess, source, options)
+        report = ingest(self._store, lambda: self.encoder, pinned.preprocess, source, options)
+        self.columns.refresh()
+        self._renew_background()
+        return report
 
     def add_vectors(
         self,
@@ -196,12 +197,20 @@ class Index(Words, Copies):
 
         uris: what each is a vector of; nothing has to exist there.  One that is known already is replaced, and of
         equal ones the last stays.  vectors: (n, dim) floats of any length but zero, also memory-mapped; scaled to
-        unit length here.  meta: ``caption``, ``width``, ``height``, each with n values, None for unknown.
+        unit length here.  meta: columns of n values each, None for unknown: ``caption``, ``width``, ``height``, and
+        any other for filters.
         Returns their ids, (n,) int64.  All rows are checked before the first is stored; then they are committed in
         batches.  Raises DimensionMismatch (shape; a row that is zero or not finite), SourceError, IndexNotWritable,
         DiskFull.
         """
-        return add_vectors(self._store, uris, vectors, meta or {}, progress)
+        ids = add_vectors(self._store, uris, vectors, meta or {}, progress)
+        self.columns.refresh()
+        self._renew_background()
+        return ids
+
+    def _renew_background(self) -> None:
+        encode = self._encode_texts if self._knows_texts else None
+        self._backgrounds.renew(encode, lambda xq, modality: self.search_vectors(xq, 1, modality=modality)[0][:, 0])
 
     def remove(self, ids: Sequence[int]) -> int:
         """Forget pictures (never their files); return how many there were."""
@@ -255,9 +264,14 @@ class Index(Words, Copies):
     def _upkeep(self) -> Upkeep:
         from vsearch.build import Upkeep
 
-        knows_texts = not is_external(self.encoder_info.name)
-        encode = (lambda texts: self.encoder.encode_texts(texts)) if knows_texts else None
-        return Upkeep(self._store, encode, self._notice)
+        return Upkeep(self._store, self._encode_texts if self._knows_texts else None, self._notice)
+
+    @property
+    def _knows_texts(self) -> bool:
+        return not is_external(self.encoder_info.name)
+
+    def _encode_texts(self, texts: Sequence[str]) -> Matrix:
+        return self.encoder.encode_texts(texts)
 
     def compact(self) -> int:
         """Give back the room of forgotten pictures; return how many vectors went."""
@@ -266,76 +280,6 @@ class Index(Words, Copies):
     def backup(self, destination: AnyPath) -> None:
         """Copy a consistent moment of the index to a new place, while others read and write."""
         maintain.backup(self._store, Path(os.path.abspath(destination)))
-
-    # Searching
-
-    def search(
-        self,
-        query: str | QueryValue | Query,
-        k: int = 10,
-        *,
-        modality: Modality | None = None,
-        target: Target = "pictures",
-    ) -> list[Hit]:
-        """Find the k pictures that fit best, or with ``target="captions"`` the k captions of the collection.
-
-        query: str is always text; Path and PIL image are always pictures; Query combines several.
-        Pictures that are part of the query by id are left out.  Returns at most k hits, best first; files with the
-        same bytes are one hit, and so are pictures with the same caption when captions are wanted.
-        Captions are compared exactly, by the vectors of their lines, which are made when first asked for and kept.
-        Raises QueryError, DecodeError, EncoderError, IndexCorrupt.
-        """
-        told = self._embed(query)
-        if target == "captions":
-            return self._captions(told.vector, k)
-        with self._store.snapshot() as snapshot:
-
-            def find(count: int, exclude: frozenset[int]) -> tuple[Matrix, Ids]:
-                scores, ids = self._find(snapshot, told.vector, count, modality or told.modality, exclude)
-                return scores[0], ids[0]
-
-            return distinct(snapshot, k, find, told.exclude)
-
-    def search_vectors(self, xq: Matrix, k: int = 10, *, modality: Modality = "image") -> tuple[Matrix, Ids]:
-        """Find the k nearest stored vectors for each query.
-
-        xq: (nq, dim) float32; scaled to unit length here.  modality: where the queries come from, which decides
-        how widely the ANN index is searched.
-        Returns scores (nq, k) float32, cosine in [-1, 1], highest first; ids (nq, k) int64, -1 where fewer than k
-        exist.  Raises DimensionMismatch, QueryError, IndexClosed.
-        """
-        xq = np.atleast_2d(np.asarray(xq, np.float32))
-        with self._store.snapshot() as snapshot:
-            if xq.ndim != 2 or xq.shape[1] != snapshot.space.dim:
-                raise DimensionMismatch(
-                    f"queries of shape {xq.shape}; this index holds {snapshot.space.dim} dimensions"
-                )
-            return self._find(snapshot, unit(xq), k, modality, frozenset())
-
-    def explain(
-        self, query: str | QueryValue | Query, id: int, k: int = 10, *, modality: Modality | None = None
-    ) -> Explanation:
-        """Tell why a picture is where it is among the k results of a query, or is not.
-
-        Compares the query with everything, and looks through the lists of the FAISS index: slow, and exact.
-        Raises QueryError for an unknown id, and what ``search`` raises.
-        """
-        told = self._embed(query)
-        asked = modality or told.modality
-        with self._store.snapshot() as snapshot:
-            _, ids = self._find(snapshot, told.vector, k, asked, told.exclude)
-            generation = self._generations.of(snapshot)
-            ann, settings = (generation.index, generation.recipe.search(asked)) if generation else (None, None)
-            return explain(snapshot, told.vector[0], id, ids[0], ann, settings)
-
-    def _find(
-        self, snapshot: Snapshot, xq: Matrix, k: int, modality: Modality, exclude: frozenset[int]
-    ) -> tuple[Matrix, Ids]:
-        check_k(k)
-        return search(snapshot, xq, k, modality, self._generations.of(snapshot), exclude)
-
-    def _embed(self, query: str | QueryValue | Query) -> Embedded:
-        return embed(query if isinstance(query, Query) else Query(query), self._store, lambda: self.encoder)
 
     # Knowing
 
@@ -346,7 +290,7 @@ class Index(Words, Copies):
 
     def info(self) -> dict[str, Any]:
         """What the index is, in values that JSON can hold."""
-        return about(self._store)
+        return {**about(self._store), "columns": self.columns.names()}
 
     def check(self) -> CheckReport:
         """Compare everything on disk with its checksums and with itself.  Changes nothing."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Target = Literal["pictures", "captions"]
-QueryValue = Union[str, Path, "Image", "NDArray[np.floating]"]
+QueryValue = Union[str, Path, "Image", "NDArray[np.floating]", "Crop"]
 
 
 def file_uri(path: bytes) -> str:
@@ -158,6 +158,8 @@ class RepairReport:
 class Hit:
     """One result of a search.  score: cosine in [-1, 1], higher is better.  rank starts at 1.
 
+    confidence: in [0, 1], how far the score is above what queries that mean nothing find here; None where that is not
+    known (see ``vsearch.confidence``).  Unlike scores, those of texts and of pictures can be compared.
     raw_copies: paths of other files with the very same bytes.  ids: of a caption that was searched for, all pictures
     that have it; empty for a picture.
     """
@@ -171,6 +173,7 @@ class Hit:
     height: int
     raw_copies: tuple[bytes, ...] = ()
     ids: tuple[int, ...] = ()
+    confidence: float | None = None
 
     @property
     def path(self) -> Path:
@@ -189,8 +192,30 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle of a picture as it stands upright: its upper left corner, width and height.
+
+    unit: ``pixels``, or ``fractions`` of the picture's width and height, in [0, 1].
+    """
+
+    x: float
+    y: float
+    width: float
+    height: float
+    unit: Literal["pixels", "fractions"] = "pixels"
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """A part of a picture as query: ``Crop(Path("sunset.jpg"), Box(0, 0.5, 1, 0.5, "fractions"))``."""
+
+    picture: Union[Path, "Image"]
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
-    """One term of a query: a text, a picture file, a picture in memory, or the id of an indexed picture.
+    """One term of a query: a text, a picture file, a picture in memory or a part of it, or the id of an indexed one.
 
     Or a vector, (dim,) floats, made elsewhere by the model that the index names; scaled to unit length.
     """
@@ -203,8 +228,8 @@ class Part:
 class Query:
     """A weighted sum of texts and pictures: ``2 * Query("beach") + Path("sunset.jpg") - "people"``.
 
-    The type of each term decides its meaning: str is text, Path or PIL image is a picture.
-    Terms are embedded, weighted, added and normalised to unit length.
+    The type of each term decides its meaning: str is text, Path, PIL image or Crop is a picture.
+    Terms are embedded, weighted, added and normalised to unit length, so all weights may be scaled by one number.
     """
 
     parts: tuple[Part, ...]

@@ -155,13 +155,13 @@ class _Counter:
         self.total += len(data)
 
 
-def load(path: Path, upto: int, name: str, *, change: bool = False) -> AnnIndex:
+def load(path: Path, upto: int, name: str, *, mapped: bool = False) -> AnnIndex:
     """Read an index whose checksum has been compared.  Raises IndexCorrupt, FileNotFoundError.
 
-    Kinds that can be are mapped into memory, unless the index is to be changed.
+    mapped: leave on disk what FAISS can leave there, for kinds that gain by it; such an index cannot be changed.
     """
     library = faiss()
-    flags = 0 if change else library.IO_FLAG_MMAP_IFC
+    flags = library.IO_FLAG_MMAP_IFC if mapped else 0
     try:
         # By descriptor: FAISS takes no path that is not UTF-8, and one that is opened cannot be swapped.
         with open(path, "rb") as file:

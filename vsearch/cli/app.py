@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from vsearch.cli.audit import audit
 from vsearch.cli.bring import bring
 from vsearch.cli.describe import describe
 from vsearch.cli.dups import dups
@@ -46,6 +47,7 @@ for command in (
     bring,
     query,
     explain,
+    audit,
     describe,
     classify,
     tag,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Command = Callable[..., Any]
 
 FORMATS = {
-    "json": ("--json", "JSON Lines: rank, id, score, uri, path, caption, width, height."),
+    "json": ("--json", "JSON Lines: rank, id, score, confidence, uri, path, caption, width, height."),
     "csv": ("--csv", "The same as CSV with a header line."),
     "paths": ("--paths", "Only the paths, one a line."),
     "nul": ("-0/--print0", "Only the paths, each followed by NUL, for xargs -0."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -10,27 +10,32 @@ import click
 from vsearch.cli.output import Output, output_options
 from vsearch.cli.run import Exit
 from vsearch.cli.say import say
+from vsearch.cli.terms import Terms, terms_options
 from vsearch.cli.where import find_index, index_option
 
 if TYPE_CHECKING:
-    from vsearch.types import Target
+    from vsearch.types import Hit, Target
 
 MOST = 100_000
 
 
+def _read_ids(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> list[int]:
+    told = [id.strip() for ids in given for id in ids.split(",")]
+    for id in told:
+        if not id.isdecimal():
+            raise click.BadParameter(f"{id!r} is no id; give ids as in 7,12, which vsearch query --json shows.")
+    return list(map(int, told))
+
+
 @click.command()
-@click.argument("texts", metavar="[TEXT]...", nargs=-1)
-@click.option("--image", "images", metavar="FILE", multiple=True, help="A picture to search with.")
+@terms_options
+@click.option("--keep-query", is_flag=True, help="Do not leave the pictures of the query out of the results.")
+@click.option("--more", metavar="ID,ID", multiple=True, callback=_read_ids, help="Results that were right.")
+@click.option("--less", metavar="ID,ID", multiple=True, callback=_read_ids, help="Results that were wrong.")
 @click.option(
-    "--like", "ids", metavar="ID", type=click.IntRange(0), multiple=True, help="An indexed picture to search with."
+    "--min-confidence", metavar="P", type=click.FloatRange(0, 1), help="Leave out results of less confidence."
 )
-@click.option(
-    "--vector",
-    "vectors",
-    metavar="FILE.npy",
-    multiple=True,
-    help="A vector to search with, made elsewhere by the model of the index: (dim,) floats.",
-)
+@click.option("--strict", is_flag=True, help="Show nothing, and exit 1, when nothing seems to match.")
 @click.option(
     "-k",
     "--count",
@@ -39,6 +44,15 @@ MOST = 100_000
     default=10,
     show_default=True,
     help="How many pictures to find.",
+)
+@click.option(
+    "--offset", type=click.IntRange(0, MOST), default=0, help="Leave out so many of the best: the next page of -k."
+)
+@click.option(
+    "--where",
+    metavar="CONDITION",
+    help="Only pictures for which this holds, in SQL: \"taken >= '2024-01-01' and width >= 2000\". "
+    "vsearch info lists the columns.",
 )
 @click.option(
     "--target",
@@ -50,40 +64,56 @@ MOST = 100_000
 @index_option
 @output_options
 def query(
-    texts: tuple[str, ...],
-    images: tuple[str, ...],
-    ids: tuple[int, ...],
-    vectors: tuple[str, ...],
+    terms: Terms,
+    keep_query: bool,
+    more: list[int],
+    less: list[int],
+    min_confidence: float | None,
+    strict: bool,
     k: int,
+    offset: int,
+    where: str | None,
     target: Target,
     index_path: str | None,
     output: Output,
 ) -> int:
     """Find the pictures that fit a sentence, a picture, or several of them at once.
 
-    Several texts and pictures are averaged. Results come best first, with their cosine as score.
+    Several texts and pictures are averaged by their weights, and those of --not count against. Results come best
+    first, with their cosine as score. The confidence, where one is known, says how far that is above what queries
+    that mean nothing find in this collection.
     """
-    if not (texts or images or ids or vectors):
-        raise click.UsageError(
-            'Nothing to search for: give a text, as in vsearch query "red apple", --image, --like or --vector.'
-        )
     place = find_index(index_path)
+    from vsearch.confidence import NOTHING
     from vsearch.index import open_index
-    from vsearch.sources.vectors import read_vector
-    from vsearch.types import Part, Query
 
-    told = Query(*texts, *map(Path, images), *map(Part, ids), *(read_vector(Path(file)) for file in vectors))
+    least = max(min_confidence or 0.0, NOTHING) if strict else min_confidence
     with open_index(place, on_notice=say) as index:
-        # A vector is taken for a text unless there is a picture: text is searched more widely.
-        hits = index.search(told, k, modality="image" if images or ids else "text", target=target)
+        hits = index.search(
+            terms.query(),
+            k,
+            # A vector is taken for a text unless there is a picture: text is searched more widely.
+            modality="text" if terms.vectors and not (terms.images or terms.ids) else None,
+            more=more,
+            less=less,
+            include_query=keep_query,
+            min_confidence=least,
+            where=where,
+            offset=offset,
+            target=target,
+        )
         images_there = 0 if hits else len(index)
-    output.present(hits, _words(texts, (*images, *vectors), ids))
+    output.present(hits, terms.title)
     if hits:
+        _warn(hits, NOTHING, terms.title)
         return Exit.DONE
-    say(f"nothing found among the {target if target == 'captions' else f'{images_there:,} pictures'} of {place}")
+    sure = f" with a confidence of {least:g} or more" if least else ""
+    there = "captions" if target == "captions" else f"{images_there:,} pictures"
+    say(f"nothing found{sure} among the {there} of {place}")
     return Exit.NOTHING_FOUND
 
 
-def _words(texts: tuple[str, ...], images: tuple[str, ...], ids: tuple[int, ...]) -> str:
-    """The query as the title of a page."""
-    return " + ".join([*texts, *(Path(image).name for image in images), *(f"picture {id}" for id in ids)])
+def _warn(hits: Sequence[Hit], nothing: float, title: str) -> None:
+    best = hits[0].confidence
+    if best is not None and best < nothing:
+        say(f"nothing here seems to match {title!r}: the best confidence is {best:.2f}; the nearest are shown")

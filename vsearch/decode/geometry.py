@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from vsearch.errors import QueryError
+
 if TYPE_CHECKING:
-    from vsearch.types import PixelSpec
+    from vsearch.types import Box, PixelSpec
 
 # A JPEG is decoded at the smallest fraction whose sides are still this many times the wanted ones.  Measured on
 # 100 JPEGs of 1,400 to 3,600 pixels (enlarged photographs, mosaics of photographs, noise, gratings, text;
@@ -70,3 +72,21 @@ def pad(image: Image.Image, spec: PixelSpec) -> Image.Image:
     square = Image.new("RGB", (spec.size, spec.size), (spec.fill,) * 3)
     square.paste(image, ((spec.size - image.width) // 2, (spec.size - image.height) // 2))
     return square
+
+
+def corners(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
+    """Left, upper, right and lower edge in whole pixels of a box in a picture of that size: at least one pixel.
+
+    Raises QueryError when it is empty, not a number, or not inside the picture.
+    """
+    across, down = (width, height) if box.unit == "fractions" else (1, 1)
+    left, upper = box.x * across, box.y * down
+    right, lower = left + box.width * across, upper + box.height * down
+    inside = 0 <= left < right <= width + 1e-6 and 0 <= upper < lower <= height + 1e-6
+    if not inside:  # also for what is not a number
+        told = f"{box.x:g},{box.y:g},{box.width:g},{box.height:g}"
+        raise QueryError(
+            f"the part {told} (x, y, width, height in {box.unit}) is not inside a picture of {width} x {height} pixels"
+        )
+    x, y = min(int(left), width - 1), min(int(upper), height - 1)
+    return x, y, min(max(round(right), x + 1), width), min(max(round(lower), y + 1), height)

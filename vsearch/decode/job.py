@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from vsearch.types import Details
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from vsearch.types import Box
 
 
 @dataclass(frozen=True)
@@ -29,10 +33,14 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A file to decode.  known: digests of contents that need no decoding (``Same`` comes back for those)."""
+    """A file to decode.
+
+    known: digests of contents that need no decoding (``Same`` comes back for those).  box: the part that is wanted.
+    """
 
     path: bytes
     known: frozenset[bytes] = frozenset()
+    box: Box | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +49,7 @@ class Decoded:
 
     content: 16 bytes, XXH3-128 of the file's bytes.  pixels: (size, size, 3) uint8, sRGB, upright.
     width, height: of the upright original.  size (bytes), mtime_ns, ctime_ns: of the file that was read.
-    format: Pillow's name, such as ``JPEG``.
+    format: Pillow's name, such as ``JPEG``.  details: what its EXIF data say, not to be trusted.
     """
 
     path: bytes
@@ -53,6 +61,7 @@ class Decoded:
     mtime_ns: int
     ctime_ns: int
     format: str
+    details: Details = field(default_factory=Details)
 
 
 @dataclass(frozen=True, slots=True)

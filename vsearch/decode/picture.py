@@ -9,16 +9,17 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from vsearch.decode.colour import opaque, to_srgb
+from vsearch.decode.exif import details_of
 from vsearch.decode.formats import PILLOW_FORMATS, cut_short, looks_like, picture_format
-from vsearch.decode.geometry import draft_scale, pad, resize, scaled_size
+from vsearch.decode.geometry import corners, draft_scale, pad, resize, scaled_size
 from vsearch.decode.wire import Picture, Trouble
-from vsearch.errors import DecodeError
+from vsearch.errors import DecodeError, QueryError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vsearch.decode.job import Decoded, Limits
-    from vsearch.types import PixelSpec
+    from vsearch.types import Box, PixelSpec
 
 _ORIENTATION = 0x0112
 # EXIF 2.32, tag 274: how the stored picture is to be turned to stand upright.
@@ -34,10 +35,11 @@ _UPRIGHT = {
 _CUT_SHORT = ("truncated", "unexpected end", "premature end", "end of file", "not enough data", "eof")
 
 
-def fit(image: Image.Image, spec: PixelSpec) -> NDArray[np.uint8]:
+def fit(image: Image.Image, spec: PixelSpec, box: Box | None = None) -> NDArray[np.uint8]:
     """Pixels of a picture in memory: upright, alpha over white, sRGB, scaled.  Returns (size, size, 3) uint8.
 
-    The picture itself is left as it is.  Raises DecodeError when it was opened from a file that is damaged.
+    box: the part that is wanted, of the picture as it stands upright.  The picture itself is left as it is.
+    Raises DecodeError when it was opened from a file that is damaged, QueryError when the part is not inside it.
     """
     try:
         image.load()
@@ -45,6 +47,8 @@ def fit(image: Image.Image, spec: PixelSpec) -> NDArray[np.uint8]:
         raise DecodeError(f"the picture cannot be decoded: {error}") from error
     icc = image.info.get("icc_profile")
     upright = _turn(image, _orientation(image))
+    if box is not None:
+        upright = upright.crop(corners(box, *upright.size))
     small = to_srgb(resize(opaque(upright), spec), icc if isinstance(icc, bytes) else None)
     return np.asarray(pad(small, spec), dtype=np.uint8)
 
@@ -58,22 +62,27 @@ def unpadded(decoded: Decoded, spec: PixelSpec) -> Image.Image:
     return image
 
 
-def decode(data: bytes, spec: PixelSpec, limits: Limits) -> tuple[Picture, NDArray[np.uint8]]:
-    """Picture and pixels of a file's bytes.  Raises Trouble with a code and one line that a user can read."""
+def decode(data: bytes, spec: PixelSpec, limits: Limits, box: Box | None = None) -> tuple[Picture, NDArray[np.uint8]]:
+    """Picture and pixels of a file's bytes, or of a part of it.
+
+    Raises Trouble with a code and one line that a user can read.
+    """
     image = _open(data)
     name = str(image.format)
     width, height = image.size
     _check_size(name, width, height, limits)
     try:
-        if spec.draft and name in ("JPEG", "MPO"):
+        if spec.draft and box is None and name in ("JPEG", "MPO"):
             scale = draft_scale(width, height, spec)
             image.draft(None, (width // scale, height // scale))
         image.load()
         if _orientation(image) >= 5:
             width, height = height, width
-        return Picture(width, height, name), fit(image, spec)
+        return Picture(width, height, name, details_of(image)), fit(image, spec, box)
     except MemoryError:
         raise
+    except QueryError as error:
+        raise Trouble("outside", str(error)) from error
     except Exception as error:
         raise _trouble(picture_format(data) or name, error, data) from error
 

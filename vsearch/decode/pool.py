@@ -40,10 +40,11 @@ from vsearch.errors import (
     DecodeTimeout,
     ImageTooLarge,
     NotAnImage,
+    QueryError,
     SourceError,
     Truncated,
 )
-from vsearch.types import Failure, PixelSpec
+from vsearch.types import Box, Failure, PixelSpec
 
 _RECYCLE_AFTER = 1000  # files; decoders leak
 _AGAIN = ("timeout", "crash", "memory")  # may be bad luck: worth a second try on a fresh worker
@@ -55,6 +56,7 @@ _ERRORS: dict[str, type[Exception]] = {
     "truncated": Truncated,
     "timeout": DecodeTimeout,
     "crash": DecoderCrashed,
+    "outside": QueryError,
 }
 
 Outcome = Decoded | Same | Problem
@@ -104,9 +106,13 @@ class DecodePool:
             for _, future in ahead:
                 future.cancel()
 
-    def one(self, path: bytes) -> Decoded:
-        """Decode one file.  Raises SourceError when it cannot be read, DecodeError when it is no good picture."""
-        outcome = self._decode(Job(path))
+    def one(self, path: bytes, box: Box | None = None) -> Decoded:
+        """Decode one file, or a part of it.
+
+        Raises SourceError when it cannot be read, DecodeError when it is no good picture, QueryError when the part is
+        not inside it.
+        """
+        outcome = self._decode(Job(path, box=box))
         if isinstance(outcome, Problem):
             kind = _ERRORS.get(outcome.code, DecodeError)
             raise kind(f"{os.fsdecode(path)!r}: {outcome.reason}")
@@ -159,7 +165,7 @@ class DecodePool:
         seen: Seen | None = None
         try:
             worker.sock.settimeout(self._limits.seconds)
-            send(worker.sock, Ask(job.path, pause=bool(job.known)))
+            send(worker.sock, Ask(job.path, bool(job.known), job.box))
             first = receive(worker.sock, deadline)
             if not isinstance(first, Seen):
                 return _problem(first)
@@ -196,6 +202,7 @@ class DecodePool:
             mtime_ns=seen.mtime_ns,
             ctime_ns=seen.ctime_ns,
             format=told.format,
+            details=told.details,
         )
 
     def _late(self) -> str:
@@ -210,14 +217,19 @@ class DecodePool:
         return Problem("crash", "decoder crashed")
 
 
-def decode_one(path: bytes, spec: PixelSpec, limits: Limits = Limits()) -> Decoded:  # noqa: B008 (frozen)
-    """Decode one file in a worker of its own; to decode many, keep a pool.
+def decode_one(
+    path: bytes,
+    spec: PixelSpec,
+    limits: Limits = Limits(),  # noqa: B008 (frozen)
+    box: Box | None = None,
+) -> Decoded:
+    """Decode one file, or a part of it, in a worker of its own; to decode many, keep a pool.
 
     Raises SourceError when the file cannot be read; NotAnImage, ImageTooLarge, Truncated, DecodeTimeout,
-    DecoderCrashed or plain DecodeError when it is no good picture.
+    DecoderCrashed or plain DecodeError when it is no good picture; QueryError when the part is not inside it.
     """
     with DecodePool(spec, limits, workers=1) as pool:
-        return pool.one(path)
+        return pool.one(path, box)
 
 
 def _told(job: Job, future: Future[Outcome]) -> Decoded | Same | Failure:

@@ -12,7 +12,11 @@ from typing import Literal
 
 import msgspec
 
-Code = Literal["unreadable", "not_an_image", "too_large", "truncated", "damaged", "memory", "timeout", "crash"]
+from vsearch.types import Box, Details
+
+Code = Literal[
+    "unreadable", "not_an_image", "too_large", "truncated", "damaged", "memory", "timeout", "crash", "outside"
+]
 
 # From the pool to the forking server: an operation and, to end a worker, its process id.  Back: a process id
 # or a wait status.
@@ -27,10 +31,11 @@ _MOST = 64 * 1024  # a path has at most 4,096 bytes and a reason one line
 
 
 class Ask(msgspec.Struct, tag=True):
-    """Decode this file.  pause: after reading it, wait for ``Go``."""
+    """Decode this file.  pause: after reading it, wait for ``Go``.  box: the part that is wanted."""
 
     path: bytes
     pause: bool = False
+    box: Box | None = None
 
 
 class Go(msgspec.Struct, tag=True):
@@ -54,6 +59,7 @@ class Picture(msgspec.Struct, tag=True):
     width: int
     height: int
     format: str
+    details: Details
 
 
 class Problem(msgspec.Struct, tag=True):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vsearch.decode.job import Limits
     from vsearch.types import PixelSpec
 
-Decode = Callable[[bytes, "PixelSpec", "Limits"], tuple[Picture, "NDArray[np.uint8]"]]
+Decode = Callable[..., tuple[Picture, "NDArray[np.uint8]"]]  # of bytes, spec, limits and, for a part, its box
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
@@ -49,7 +49,8 @@ def _answer(sock: socket.socket, ask: Ask, spec: PixelSpec, limits: Limits, deco
         send(sock, seen)
         if ask.pause and receive(sock) != Go(decode=True):
             return
-        picture, pixels = decode(data, spec, limits)
+        part = (ask.box,) if ask.box is not None else ()
+        picture, pixels = decode(data, spec, limits, *part)
         send(sock, picture, pixels.tobytes())
         return
     except Trouble as trouble:

@@ -13,17 +13,17 @@ from typing import Any
 from vsearch.present.names import printable, shown, valid
 from vsearch.types import Hit, file_uri
 
-COLUMNS = ("rank", "id", "score", "uri", "path", "caption", "width", "height")
+COLUMNS = ("rank", "id", "score", "confidence", "uri", "path", "caption", "width", "height")
 # float32 carries seven digits; more would be noise.
 DIGITS = 6
 
 
 def json_lines(hits: Sequence[Hit]) -> str:
-    """One JSON object a line: rank, id, score, uri, path, caption, width, height.
+    """One JSON object a line: rank, id, score, confidence, uri, path, caption, width, height.
 
     ``copies`` follows where other files have the same bytes: their uri and path each; ``ids`` for a caption.
     A path that is not UTF-8 is shown with U+FFFD beside ``path_b64``, the base64 of its bytes.
-    A score that is not finite is null: JSON has no word for it.
+    A score that is not finite is null: JSON has no word for it; so is a confidence that is not known.
     """
     return "".join(json_line(_record(hit)) for hit in hits)
 
@@ -48,7 +48,9 @@ def _record(hit: Hit) -> dict[str, Any]:
     size = {"caption": hit.caption, "width": hit.width, "height": hit.height}
     copies = {"copies": [path_fields(path) for path in hit.raw_copies]} if hit.raw_copies else {}
     ids = {"ids": list(hit.ids)} if hit.ids else {}
-    return {"rank": hit.rank, "id": hit.id, "score": score, **path_fields(hit.raw_path), **size, **copies, **ids}
+    confidence = None if hit.confidence is None else round(hit.confidence, DIGITS)
+    ranked = {"rank": hit.rank, "id": hit.id, "score": score, "confidence": confidence}
+    return {**ranked, **path_fields(hit.raw_path), **size, **copies, **ids}
 
 
 def csv(hits: Sequence[Hit]) -> str:

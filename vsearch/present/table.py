@@ -15,7 +15,9 @@ from vsearch.types import Hit, file_uri
 
 
 def table(hits: Sequence[Hit], base: bytes = b"") -> Table:
-    """Rank, score, path and caption.  Paths below ``base`` (a folder) are shown relative to it.
+    """Rank, score, confidence where one is known, path and caption.
+
+    Paths below ``base`` (a folder) are shown relative to it.
 
     Copies of a picture, files with the same bytes, are named below it.
 
@@ -24,6 +26,9 @@ def table(hits: Sequence[Hit], base: bytes = b"") -> Table:
     made = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     made.add_column("#", justify="right", style="dim")
     made.add_column("score", justify="right", style="cyan")
+    with_confidence = any(hit.confidence is not None for hit in hits)
+    if with_confidence:
+        made.add_column("confidence", justify="right")
     made.add_column("picture", overflow="fold")
     with_captions = any(hit.caption for hit in hits)
     if with_captions:
@@ -33,8 +38,13 @@ def table(hits: Sequence[Hit], base: bytes = b"") -> Table:
         for copy in hit.raw_copies:
             name.append(f"\n= {printable(relative(copy, base))}", style=Style(dim=True, link=file_uri(copy)))
         caption = [Text(one_line(hit.caption))] if with_captions else []
-        made.add_row(str(hit.rank), f"{hit.score:.3f}", name, *caption)
+        confidence = [_shown(hit.confidence)] if with_confidence else []
+        made.add_row(str(hit.rank), f"{hit.score:.3f}", *confidence, name, *caption)
     return made
+
+
+def _shown(confidence: float | None) -> str:
+    return "" if confidence is None else f"{confidence:.2f}"
 
 
 def grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

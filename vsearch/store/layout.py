@@ -40,6 +40,11 @@ class Layout:
         """LMDB's data file."""
         return self.meta / "data.mdb"
 
+    @property
+    def columns(self) -> Path:
+        """What filters read, derived from LMDB."""
+        return self.root / "columns"
+
     def space(self, name: str) -> Path:
         """All of one joint space."""
         return self.root / "spaces" / name

@@ -68,4 +68,8 @@ def test(bitmap: NDArray[np.uint8], ids: NDArray[np.int64]) -> NDArray[np.bool_]
 
 def ids(bitmap: NDArray[np.uint8]) -> NDArray[np.int64]:
     """All live ids, ascending."""
-    return np.flatnonzero(np.unpackbits(bitmap, bitorder="little")).astype(np.int64)
+    there = np.flatnonzero(bitmap)
+    if len(there) > len(bitmap) // 4:
+        return np.flatnonzero(np.unpackbits(bitmap, bitorder="little")).astype(np.int64)
+    at, bit = np.nonzero(np.unpackbits(bitmap[there, None], axis=1, bitorder="little"))
+    return (there[at] * 8 + bit).astype(np.int64)

@@ -192,6 +192,7 @@ def _backup(store: Store, destination: Path) -> None:
             copied.close()
         # A compaction may have taken a file away since the metadata was copied: FileNotFoundError, and start over.
         _link_space(store.layout, to, space)
+        _link_columns(store.layout, to)
         files.rename(scratch, destination)
         on_error.pop_all()
 
@@ -205,6 +206,14 @@ def _link_space(old: Layout, new: Layout, space: Space) -> None:
         files.make_dir(folder)
         for path in (old.ann(space.name) / space.generation.name).iterdir():
             files.link_or_copy(path, folder / path.name)
+
+
+def _link_columns(old: Layout, new: Layout) -> None:
+    """Column files are never changed, and are read only where the metadata name them."""
+    if old.columns.is_dir():
+        files.make_dir(new.columns)
+        for path in old.columns.iterdir():
+            files.link_or_copy(path, new.columns / path.name)
 
 
 def _link_rows(old: Path, new: Path, segment: Segment, dim: int) -> None:

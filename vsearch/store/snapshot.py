@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     import lmdb
     from numpy.typing import NDArray
 
+_DESCRIPTIONS = (("the details", b"detail"), ("the tags", b"tag"))
 # Rows that are looked at together: their float32 form stays in the cache while it is multiplied.
 BLOCK_ROWS = 2048
-_DESCRIPTIONS = (("the details", b"detail"), ("the tags", b"tag"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +181,10 @@ class Snapshot:
 
         Rows are verified as in ``blocks``.  Raises IndexCorrupt for damaged rows and for an id without a row.
         """
+        return widen(self.rows(ids))
+
+    def rows(self, ids: NDArray[np.int64]) -> NDArray[np.float16]:
+        """Stored vectors of ids that exist, as they are stored: (n, dim) fp16.  Raises what ``vectors`` raises."""
         whole = self._rows_of_one(ids)
         if whole is not None:
             return whole
@@ -199,9 +203,15 @@ class Snapshot:
                 f"{len(lost)} pictures have no vector (first id {lost[0]}); embed them again with: vsearch repair",
                 tuple(int(i) for i in lost),
             )
-        return widen(out)
+        return out
 
-    def _rows_of_one(self, ids: NDArray[np.int64]) -> NDArray[np.float32] | None:
+    def blocks_of(self, ids: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float16]]]:
+        """The rows of some ids, ascending, as ``blocks`` gives those of all: nothing else is read."""
+        for first in range(0, len(ids), BLOCK_ROWS):
+            part = ids[first : first + BLOCK_ROWS]
+            yield part, self.rows(part)
+
+    def _rows_of_one(self, ids: NDArray[np.int64]) -> NDArray[np.float16] | None:
         """The rows of ids that lie in one segment without gaps: the usual case, and the one that has to be fast."""
         if not len(ids):
             return None
@@ -211,7 +221,8 @@ class Snapshot:
             if reader.ids is None and first <= low and high < first + reader.segment.rows:
                 rows = ids - first
                 self.verify_rows(reader, rows)
-                return widen(reader.rows.take(rows, axis=0))
+                taken: NDArray[np.float16] = reader.rows.take(rows, axis=0)
+                return taken
         return None
 
     def blocks(self, start: int = 0) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float16]]]:
