@@ -243,6 +243,21 @@ def test_changed_pictures_are_found_and_others_are_not(changed):
     assert (plan.pictures, plan.others, plan.unread) == (16, 5, 0)
 
 
+def test_copies_that_were_changed_in_different_ways_are_one_group(tmp_path):
+    folder = draw(tmp_path / "photos", 10)
+    image = drawn(9)
+    for change in calibrate.CHANGES:
+        change(image).save(folder / f"09-{change.__name__}.png")
+    image.crop((16, 12, 320, 240)).save(folder / "09-corner.png")
+    centre, corner = (hashed(picture) for picture in (calibrate.cropped(image), image.crop((16, 12, 320, 240))))
+    assert hashes.MOST_BITS < hashes.differing(centre, corner) <= hashes.MOST_BITS_APART
+    with vsearch.create(tmp_path / "x.vsearch", encoder="toy") as index:
+        index.add(vsearch.folder(folder))
+        for keep in ("largest", "newest", "oldest"):
+            (group,) = index.duplicates(keep=keep).groups
+            assert len(group.others) == 5
+
+
 def test_identical_files_alone_need_no_picture(changed, tmp_path):
     shutil.copytree(changed.parent / "photos.vsearch", tmp_path / "x.vsearch")
     with vsearch.open(tmp_path / "x.vsearch", write=True) as index:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     Near = dict[bytes, dict[bytes, tuple[float, int]]]
 
 Search = Callable[[Snapshot, "Matrix", int, frozenset[int]], tuple["Matrix", "Ids"]]
+
+Cosine = Callable[[int, int], float]
 
 MOST_STRETCHED = 1.12  # ratio of the shapes of two pictures, one of which may be cropped
 
@@ -56,8 +59,12 @@ def find(
         def among(xq: Matrix, k: int) -> tuple[Matrix, Ids]:
             return search(snapshot, xq, k, copies)
 
+        def cosine(a: int, b: int) -> float:
+            one, other = snapshot.vectors(np.array([a, b]))
+            return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))
+
         candidates = _distinct(pairs(snapshot, ids, threshold, among))
-    alike, unread = _confirmed(pictures, candidates)
+        alike, unread = _confirmed(pictures, candidates, threshold, cosine)
     found = groups(pictures.values(), alike, keep)
     return Duplicates(found, threshold, origin, len(pictures), len(candidates), unread)
 
@@ -73,21 +80,36 @@ def _distinct(found: Iterable[tuple[Ids, Matrix]]) -> dict[tuple[int, int], floa
     return {(a, b): score for ids, scores in found for (a, b), score in zip(ids.tolist(), scores.tolist(), strict=True)}
 
 
-def _confirmed(pictures: dict[int, Picture], candidates: dict[tuple[int, int], float]) -> tuple[Near, int]:
+def _confirmed(
+    pictures: dict[int, Picture], candidates: dict[tuple[int, int], float], threshold: float, cosine: Cosine
+) -> tuple[Near, int]:
     """The candidates whose shapes and hashes agree, both ways; and how many pictures could not be read."""
     shaped = {pair: score for pair, score in candidates.items() if _same_shape(*(pictures[id] for id in pair))}
     ids = sorted({id for pair in shaped for id in pair})
-    known = dict(zip(ids, hashes.hashes(pictures[id].raw_path for id in ids), strict=True)) if ids else {}
-    alike: Near = {}
+    told = dict(zip(ids, hashes.hashes(pictures[id].raw_path for id in ids), strict=True)) if ids else {}
+    known = {id: bits for id, bits in told.items() if bits is not None}
+    near: dict[int, dict[int, tuple[float, int]]] = {id: {} for id in known}
     for (a, b), score in shaped.items():
-        one, other = known[a], known[b]
-        if one is None or other is None:
-            continue
-        bits = hashes.differing(one, other)
-        if bits <= hashes.MOST_BITS:
-            for x, y in ((pictures[a], pictures[b]), (pictures[b], pictures[a])):
-                alike.setdefault(x.content, {})[y.content] = (min(1.0, score), bits)
-    return alike, sum(bits is None for bits in known.values())
+        if a in known and b in known and (bits := hashes.differing(known[a], known[b])) <= hashes.MOST_BITS:
+            near[a][b] = near[b][a] = (min(1.0, score), bits)
+    least = min(threshold, 2 * threshold**2 - 1)
+    for a, b in _once_removed(near):
+        score, bits = cosine(a, b), hashes.differing(known[a], known[b])
+        if bits <= hashes.MOST_BITS_APART and score >= least and _same_shape(pictures[a], pictures[b]):
+            near[a][b] = near[b][a] = (score, bits)
+    alike: Near = {
+        pictures[a].content: {pictures[b].content: told for b, told in others.items()} for a, others in near.items()
+    }
+    return alike, len(told) - len(known)
+
+
+def _once_removed(near: dict[int, dict[int, tuple[float, int]]]) -> set[tuple[int, int]]:
+    """Pairs that are not near each other but near the same picture, as two changed copies of one may be.
+
+    Two steps of an angle t make 2 t at most, and cos 2t = 2 cos(t)^2 - 1: they are compared with that.
+    """
+    between = (combinations(sorted(others), 2) for others in near.values())
+    return {(a, b) for pairs_of_one in between for a, b in pairs_of_one if b not in near[a]}
 
 
 def _same_shape(a: Picture, b: Picture) -> bool:
