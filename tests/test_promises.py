@@ -262,8 +262,9 @@ def test_P18_what_was_added_a_moment_ago_is_found_from_this_and_another_process(
     Image.new("RGB", (30, 30), (255, 105, 180)).save(photos / "pink.png")
     index.add(vsearch.folder(photos))
     for searching in (index, reader):
-        assert searching.search(photos / "pink.png", k=1)[0].path == photos / "pink.png"
-    told = run("query", "--image", photos / "pink.png", "-k", 1, "--paths", "--index", index.path, cwd=tmp_path)
+        assert searching.search(photos / "pink.png", k=1, include_query=True)[0].path == photos / "pink.png"
+    asked = ("--image", photos / "pink.png", "--keep-query", "-k", 1, "--paths", "--index", index.path)
+    told = run("query", *asked, cwd=tmp_path)
     assert told.stdout == f"{photos / 'pink.png'}\n", told.stderr
     reader.close()
 

@@ -48,8 +48,7 @@ def test_the_ten_lines_of_python_do_what_they_say(here: Path, capsys: pytest.Cap
     first, *hits = capsys.readouterr().out.splitlines()
     assert first == "3 pictures indexed, 0 could not be read"
     assert sorted(line.split("/")[-1] for line in hits) == ["apple.jpg", "meadow.jpg", "sky.jpg"]
-    assert names["alike"][0].path == here / "photos" / "apple.jpg"
-    assert names["alike"][0].score == pytest.approx(1, abs=2e-3)  # fp16 rows
+    assert {hit.path.name for hit in names["alike"]} == {"meadow.jpg", "sky.jpg"}, "all but the query itself"
     assert len(names["mixed"]) == 3
 
 

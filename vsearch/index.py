@@ -321,7 +321,7 @@ class Index(Words):
                 return scores[0], ids[0]
 
             found = distinct(snapshot, k, find, told.exclude)
-            return self._backgrounds.rated(snapshot, found, told.vector[0], told.judged_as(asked), min_confidence)
+            return self._backgrounds.rated(snapshot, found, told.vector[0], told.kind(asked), min_confidence)
 
     def search_vectors(self, xq: Matrix, k: int = 10, *, modality: Modality = "image") -> tuple[Matrix, Ids]:
         """Find the k nearest stored vectors for each query.
