@@ -62,7 +62,7 @@ def test_an_index_that_grew_and_forgot_finds_what_one_made_at_once_finds(name, c
     half = grown(name, cells, COUNT // 2).finished(COUNT // 2)
     with open(tmp_path / "index", "wb") as file:
         half.save(lambda data: file.write(data))
-    index = ann.load(tmp_path / "index", COUNT // 2, "x", change=True)
+    index = ann.load(tmp_path / "index", COUNT // 2, "x")
     kept = np.full(COUNT // 8, 255, np.uint8)
     kept[:100] = 0
     assert index.remove_others(kept) == 800
@@ -146,3 +146,17 @@ def test_cells_are_filled_by_distance_and_survive_the_map(cells):
     told, error = cells.of(rows)
     np.testing.assert_allclose(error, distances.min(axis=1), atol=1e-5)
     np.testing.assert_allclose(np.take_along_axis(distances, told[:, None], 1)[:, 0], distances.min(axis=1), atol=1e-5)
+
+
+def test_a_dead_id_is_not_found_when_as_many_live_ones_lie_behind_the_index():
+    faiss = pytest.importorskip("faiss")
+    from vsearch.ann import AnnIndex
+
+    rows = np.eye(4, dtype=np.float32)[:3]
+    index = faiss.index_factory(4, "IVF1,Flat", faiss.METRIC_INNER_PRODUCT)
+    index.cp.min_points_per_centroid = 1
+    index.train(rows)
+    index.add_with_ids(rows, np.arange(3))
+    live = np.packbits(np.array([0, 1, 1, 1, 0, 0, 0, 0], bool), bitorder="little")  # 0 is dead, 3 came later
+    found = AnnIndex.of(index, 3).search(rows[:1], 3, SearchSettings(1, 1), live)
+    assert 0 not in found

@@ -426,12 +426,11 @@ def test_on_a_terminal_indexing_shows_how_far_it_is(here):
 
 def test_help_of_every_command_is_there_and_names_its_options(tmp_path):
     code, out, err = run("--help", cwd=tmp_path)
-    listed = re.findall(r"^  ([a-z]+)  ", out, re.MULTILINE)
+    listed = re.findall(r"^  ([a-z-]+)  ", out, re.MULTILINE)
     assert (code, err) == (0, "")
-    assert (
-        listed
-        == "index import query explain audit info errors check repair build compact backup eval models doctor".split()
-    )
+    finding = "index import query explain audit describe classify tag dups"
+    keeping = "check repair build compact backup spaces"
+    assert listed == f"{finding} info errors {keeping} eval train train-reranker models doctor".split()
     for command in ("index", "query", "errors"):
         told = run(command, "--help", cwd=tmp_path)[1]
         assert f"Usage: vsearch {command}" in told and "--json" in told

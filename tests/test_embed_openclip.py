@@ -52,6 +52,14 @@ def pictures():
     return [Image.fromarray(random.integers(0, 256, (*s, 3), dtype=np.uint8)) for s in shapes]
 
 
+def test_the_temperature_is_one_over_the_logit_scale_that_was_learned(tmp_path):
+    network = open_clip.model.CLIP(**MODEL)
+    save_model(tmp_path / "m")
+    weights = {**network.state_dict(), "logit_scale": torch.tensor(4.6052)}
+    save_file(weights, tmp_path / "m" / "open_clip_model.safetensors")
+    assert OpenClip(f"local-dir:{tmp_path / 'm'}").temperature == pytest.approx(0.01, rel=1e-4)
+
+
 def test_vectors_equal_those_of_open_clip_with_its_own_preprocessing(folder, pictures):
     network, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder}")
     tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
@@ -244,3 +252,38 @@ print(constants.HF_HUB_OFFLINE)
     weights = load_encoder(str(folder)).info.weights
     assert told.stdout.splitlines() == [f"{weights} 24 0", "False"]
     assert "Retry" not in told.stderr
+
+
+def test_patches_and_tokens_are_those_that_the_towers_pool(folder):
+    from vsearch.embed.patches import load_patches
+
+    towers = load_patches(str(folder))
+    network, tokenizer = (
+        open_clip.create_model(f"local-dir:{folder}").eval(),
+        open_clip.get_tokenizer(f"local-dir:{folder}"),
+    )
+    pixels = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    seen = []
+    network.visual.transformer.register_forward_hook(lambda *told: seen.append(told[2]))
+    mean, std = (np.array(PREPROCESS[name], np.float32) for name in ("mean", "std"))
+    with torch.inference_mode():
+        network.encode_image(torch.from_numpy((pixels / np.float32(255) - mean) / std).permute(0, 3, 1, 2))
+        by_hand = network.visual.ln_post(seen[0][:, 1:]).numpy()
+    patches = towers.encode_patches(pixels)
+    assert patches.shape == (3, 16, 64) and towers.preprocess.size == 32 and towers.name == f"local-dir:{folder}"
+    np.testing.assert_allclose(patches, by_hand, atol=2e-4)
+
+    texts = ["a red apple", "a dog on the grass"]
+    tokens, there = towers.encode_tokens(texts)
+    assert tokens.shape == (2, 16, 32) and there.sum(axis=1).tolist() == [5, 7]  # with start and end
+    ends = tokens[[0, 1], there.sum(axis=1) - 1]
+    with torch.inference_mode():
+        expected = network.encode_text(tokenizer(texts)).numpy()
+    np.testing.assert_allclose(ends @ network.text_projection.detach().numpy(), expected, atol=2e-4)
+
+
+def test_an_encoder_without_patches_is_refused():
+    from vsearch.embed.patches import load_patches
+
+    with pytest.raises(EncoderError, match="no patches"):
+        load_patches("toy")

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from vsearch.errors import SourceError
 from vsearch.sources import vectors as room
@@ -93,25 +95,27 @@ def jsonl(path: Path) -> Path:
 
 def test_json_lines_and_tsv(tmp_path: Path):
     told = room.read_meta(jsonl(tmp_path / "m.jsonl"), 6)
-    assert told.uris == [f"/p/{i}" for i in range(6)] and told.columns == {"caption": [None] * 6}
+    assert told.uris == [f"/p/{i}" for i in range(6)]
+    assert told.columns == {"caption": [None] * 6, "more": [[i] for i in range(6)]}
     (tmp_path / "m.tsv").write_text("\ufefftext\twidth\nx, y\t3\nz\t\n", encoding="utf-8")
     told = room.read_meta(tmp_path / "m.tsv", 2)
     assert told.uris == [] and told.columns == {"caption": ["x, y", "z"], "width": ["3", ""]}
 
 
-def test_parquet_needs_pyarrow_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(SourceError, match="pip install pyarrow"):
-        room.read_meta(tmp_path / "m.parquet", 6)
-
-
 def test_parquet(tmp_path: Path):
-    arrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
-    table = arrow.table({"url": ["a", "b"], "caption": ["x", None], "width": [1.0, float("nan")], "big": [[1], [2]]})
+    table = pyarrow.table(
+        {
+            "url": ["a", "b"],
+            "caption": ["x", None],
+            "width": [1.0, float("nan")],
+            "vector": [[1], [2]],
+            "iso": [100, 200],
+        }
+    )
     parquet.write_table(table, tmp_path / "m.parquet")
     told = room.read_meta(tmp_path / "m.parquet", 2)
-    assert told.uris == ["a", "b"] and told.columns == {"caption": ["x", None], "width": [1.0, None]}
+    assert told.uris == ["a", "b"]
+    assert told.columns == {"caption": ["x", None], "width": [1.0, None], "iso": [100, 200]}
     (tmp_path / "bad.parquet").write_bytes((tmp_path / "m.parquet").read_bytes()[:-9])
     with pytest.raises(SourceError, match="Parquet"):
         room.read_meta(tmp_path / "bad.parquet", 2)

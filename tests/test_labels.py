@@ -1,14 +1,18 @@
 """Zero-shot labels against the formula written out by hand."""
 
+import json
 import math
+import shutil
 
 import numpy as np
 import pytest
+from test_cli import run
 
+import vsearch
 from vsearch import prompts
 from vsearch.embed import load_encoder
-from vsearch.errors import QueryError
-from vsearch.labels import Classifier, classify, read_labels
+from vsearch.errors import IndexNotWritable, QueryError
+from vsearch.labels import Classifier, classify, read_labels, tagging
 from vsearch.labels.classifier import directions
 from vsearch.types import Failure
 
@@ -134,3 +138,143 @@ def test_pictures_are_classified_in_order_and_a_bad_file_costs_only_itself(tmp_p
     assert isinstance(told[1][1], Failure) and told[1][1].stage == "decode"
     assert [told[at][1][0].name for at in (0, 2)] == ["red", "blue"]
     assert told[0][1][0].confidence > 0.99
+
+
+# The whole index
+
+
+@pytest.fixture
+def labels():
+    return ("red", "green", "blue", "white", "black", "yellow")
+
+
+def tags_of(index):
+    with index.store.snapshot() as snapshot:
+        return {record.path.split(b"/")[-1][:-4].decode(): dict(snapshot.tags(id)) for id, record in snapshot.items()}
+
+
+def test_tags_are_what_classifying_each_vector_gives(index, labels):
+    report = index.tag(labels, min_confidence=0.0, top=2)
+    assert (report.pictures, report.tagged, report.labels) == (6, 6, 6)
+    for name, told in tags_of(index).items():
+        (hit,) = index.search(name, k=1)
+        alone = index.classify(vsearch.Query.like(hit.id), labels, top=2)
+        assert told == pytest.approx({label.name: label.confidence for label in alone}, abs=1e-6)
+        assert next(iter(told)) == name
+
+
+def test_tags_in_blocks_are_tags_at_once(index, labels, monkeypatch):
+    classifier = index.classifier(labels)
+    with index.store.snapshot() as snapshot:
+        ids = snapshot.kept_ids()
+        whole = dict(tagging.labelled(snapshot, ids, classifier, 3, 0.0))
+        monkeypatch.setattr(tagging, "_CELLS", 2 * len(labels))
+        assert dict(tagging.labelled(snapshot, ids, classifier, 3, 0.0)) == whole
+        some = dict(tagging.labelled(snapshot, ids[2:4], classifier, 3, 0.0))
+        assert some == {id: whole[id] for id in ids[2:4].tolist()}
+    monkeypatch.setattr(tagging, "COMMIT_PICTURES", 4)
+    assert index.tag(classifier, min_confidence=0, top=3).tagged == 6
+    assert sorted(tags_of(index)) == sorted(labels)
+
+
+def test_tagging_again_replaces_and_clearing_takes_all_away(index, labels):
+    index.tag(labels)
+    assert all(list(told) == [name] for name, told in tags_of(index).items())
+    index.tag(("purple", "orange"), min_confidence=0.9)
+    assert not any("red" in told for told in tags_of(index).values())
+    index.tag(labels)
+    assert index.clear_tags() == 6
+    assert not any(tags_of(index).values())
+    assert index.clear_tags() == 0
+
+
+def test_a_confidence_below_the_least_is_no_tag(index):
+    assert index.tag(("red", "purple"), min_confidence=0.9, top=1).tagged == 1
+    assert {name for name, told in tags_of(index).items() if told} == {"red"}
+
+
+def test_missing_pictures_are_tagged_and_deleted_ones_lose_their_tags(index, photos, labels):
+    (photos / "red.png").unlink()
+    index.add(vsearch.folder(photos))
+    assert index.tag(labels).pictures == 6
+    (blue,) = index.search("blue", k=1)
+    index.remove([blue.id])
+    with index.store.snapshot() as snapshot:
+        assert snapshot.tags(blue.id) == ()
+    assert "red" in tags_of(index)["red"]
+    assert index.check().problems == ()
+
+
+def test_no_picture_is_read_to_tag(index, photos, labels):
+    shutil.rmtree(photos)
+    assert index.tag(labels).tagged == 6
+
+
+def test_an_index_open_for_reading_and_values_out_of_range_are_refused(index, labels):
+    with vsearch.open(index.path) as reading, pytest.raises(IndexNotWritable):
+        reading.tag(labels)
+    for wrong in ({"min_confidence": 1.5}, {"min_confidence": -0.1}, {"top": 0}):
+        with pytest.raises(QueryError):
+            index.tag(labels, **wrong)
+
+
+# The program
+
+
+def test_classify_golden(tmp_path, photos):
+    (photos / "bad.png").write_bytes(b"no picture")
+    words = ("classify", "photos/red.png", "photos/bad.png", "photos/blue.png", "--labels", "red,blue,dog")
+    told = run(*words, "--top", "2", "--encoder", "toy", "--templates", "plain", "--temperature", "0.5", cwd=tmp_path)
+    # The cosines are 1, 0 and 0: e^2 / (e^2 + 2) = 0.787 and 1 / (e^2 + 2) = 0.107.
+    assert told[:2] == (
+        3,
+        "picture           confidence   label\n"
+        "────────────────────────────────────\n"
+        "photos/red.png    0.787        red\n"
+        "                  0.107        blue\n"
+        "photos/blue.png   0.787        blue\n"
+        "                  0.107        red\n",
+    )
+    assert told[2].startswith("vsearch: encoder toy: as asked for\nvsearch: HERE/photos/bad.png: not a picture")
+    code, out, _ = run(*words, "--json", "--encoder", "toy", "--templates", "plain", cwd=tmp_path)
+    red, blue = map(json.loads, out.splitlines())
+    assert code == 3
+    assert list(red) == ["uri", "path", "labels"] and red["path"] == "HERE/photos/red.png"
+    assert [label["label"] for label in blue["labels"]] == ["blue", "red", "dog"]
+
+
+def test_classify_uses_the_encoder_of_the_index_here(tmp_path, photos):
+    assert run("index", "photos", "--encoder", "toy", cwd=tmp_path)[0] == 0
+    code, out, err = run("classify", "photos/red.png", "--labels", "red,blue", "--top", "1", cwd=tmp_path)
+    assert (code, err) == (0, "") and out.splitlines()[-1] == "photos/red.png   1.000        red"
+
+
+def test_tag_golden(tmp_path, photos):
+    (tmp_path / "labels.txt").write_text("red\nblue\nwhite\n")
+    assert run("index", "photos", "--encoder", "toy", cwd=tmp_path)[0] == 0
+    told = run("tag", "--labels", "labels.txt", "--min-confidence", "0.9", cwd=tmp_path)
+    assert told == (0, "3 of 6 pictures tagged in T s\n", "")
+    told = run("tag", "--labels", "red,blue", "--min-confidence", "0.9", "--json", cwd=tmp_path)
+    assert told == (0, '{"pictures": 6, "tagged": 2, "labels": 2}\n', "")
+    assert run("tag", "--clear", cwd=tmp_path) == (0, "tags taken from 2 pictures\n", "")
+    assert run("tag", "--clear", "--json", cwd=tmp_path) == (0, '{"cleared": 0}\n', "")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["tag"], "Give either --labels"),
+        (["tag", "--labels", "a,b", "--clear"], "Give either --labels"),
+        (["tag", "--labels", "a,b", "--min-confidence", "2"], "--min-confidence"),
+        (["tag", "--labels", "dog"], "no file of labels 'dog' can be read"),
+        (["tag", "--labels", "a,b", "--templates", "x"], "there are no prompt templates 'x'"),
+        (["tag", "--labels", "a,b", "--temperature", "0"], "a temperature of 0.0"),
+        (["classify", "x.png"], "Missing option '--labels'"),
+        (["classify", "--labels", "a,b"], "Missing argument"),
+        (["classify", "x.png", "--labels", "a,b", "--index", "none.vsearch"], "no such index"),
+    ],
+)
+def test_bad_use_of_labels(tmp_path, photos, words, message):
+    assert run("index", "photos", "--encoder", "toy", cwd=tmp_path)[0] == 0
+    code, out, err = run(*words, cwd=tmp_path)
+    assert (code, out) == (2, "") and message in err

@@ -21,6 +21,7 @@ from layer_rules import (
     names,
     own_house,
     pickles,
+    picture_folders,
     writes,
 )
 
@@ -50,6 +51,8 @@ PLANTS: list[tuple[Rule, str, str]] = [
     (floors, "vsearch.embed.mini", "from vsearch import create"),
     (floors, "vsearch.ingest", "import importlib\nimportlib.import_module('vsearch.index')"),
     (floors, "vsearch.attic", "x = 1"),
+    (picture_folders, "vsearch.index", "from vsearch.moving import Mover"),
+    (picture_folders, "vsearch.cli.dups", "from vsearch import moving"),
     (own_house, "vsearch.cli.index", "from tools import gallery"),
     (own_house, "vsearch.index", "def f():\n    import benchmarks.run"),
     (own_house, "vsearch.index", "from tests.durability import model"),

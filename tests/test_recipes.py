@@ -34,7 +34,7 @@ rescore = 10
 
 
 def test_the_bundled_recipes_are_these_and_each_says_what_it_is_for():
-    kinds = "flat hnsw ivf-flat ivf-pq ivf-pq-fastscan ivf-rabitq ivf-sq8 opq-ivf-pq"
+    kinds = "flat gpu-ivf-fp16 hnsw ivf-flat ivf-pq ivf-pq-fastscan ivf-rabitq ivf-sq8 opq-ivf-pq"
     assert recipe.names() == kinds.split()
     for name in recipe.names():
         told = recipe.load(name)

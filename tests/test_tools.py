@@ -1,5 +1,6 @@
 """The maintainers' scripts: each explains itself, and does its work in small."""
 
+import csv
 import json
 import random
 import subprocess
@@ -13,8 +14,9 @@ from PIL import Image
 ROOT = Path(__file__).parent.parent
 TOOLS = ROOT / "tools"
 RUN = ROOT / "benchmarks" / "run.py"
+NAMES = ("val", "swaps", "train")  # tables of compose.py
 # what is imported by its neighbours only, and is no command
-PARTS = {"stamps.py", "scenes.py", "drawn.py", "textures.py"}
+PARTS = {"stamps.py", "scenes.py", "drawn.py", "textures.py", "compositions.py"}
 COMMANDS = [*sorted(path for path in TOOLS.glob("*.py") if path.name not in PARTS), TOOLS / "bootstrap.sh", RUN]
 
 
@@ -173,3 +175,58 @@ def test_report_shows_every_kept_result(tmp_path: Path, monkeypatch: pytest.Monk
     page = runner.report()
     for line in ("## ingest", "| images_per_second | 1,235 |", "| ratio | 0.9123 |", "Machine: CPU abacus."):
         assert line in page
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text().splitlines(), delimiter="\t"))
+
+
+def words(caption: str) -> list[str]:
+    """The words of a caption without number: what a bag of words sees of it."""
+    alike = {"an": "a", "one": "a", "right": "left"}
+    return sorted(alike.get(word, word.rstrip("s")) for word in caption.split())
+
+
+@pytest.mark.usefixtures("tools")
+def test_twins_have_the_same_words_in_another_order_and_no_composition_comes_twice():
+    import compose
+    import compositions
+
+    things = compositions.read_things(compose.DRAWN)
+    made = [m for m, _ in zip(compositions.compositions(things, seed=4), range(300), strict=False)]
+    assert {m.kind for m in made} == set(compositions.KINDS)
+    for one in made:
+        assert one.twin.twin == one and one.twin.caption != one.caption and one.twin.key == one.key
+        assert words(one.twin.caption) == words(one.caption)
+    assert len({m.key for m in made}) == 300
+    assert compositions.capacity(things[:2]) == 28 * 4 * 8
+
+
+@pytest.mark.usefixtures("tools")
+def test_a_relation_is_drawn_as_the_caption_says():
+    import compose
+    from compositions import Composition, Group, Thing
+
+    ball, egg = Thing("ball", "balls", "red-ball"), Thing("egg", "eggs", "egg")
+    made = Composition("relation", Group(1, "red", ball), Group(2, "blue", egg), "grass", mirrored=True)
+    assert made.caption == "a red ball to the right of two blue eggs on the grass"
+    assert made.twin.caption == "a red ball to the left of two blue eggs on the grass"
+    for one, side in ((made, slice(144, None)), (made.twin, slice(None, 144))):
+        red, green, blue = np.moveaxis(np.asarray(compose.draw(one, (0, 1), compose.round_thing), int), 2, 0)
+        is_red = (red > 130) & (green < 90) & (blue < 90)
+        assert is_red.sum() > 1500 and is_red[:, side].sum() > 0.95 * is_red.sum()
+
+
+def test_compose_writes_the_same_disjoint_tables_each_time(tmp_path: Path):
+    for out in ("a", "b"):
+        assert run(TOOLS / "compose.py", "--out", out, "--pairs", "8", "--val", "4", cwd=tmp_path).returncode == 0
+    tables = {name: read_table(tmp_path / "a" / f"{name}.tsv") for name in NAMES}
+    assert [len(tables[name]) for name in NAMES] == [4, 4, 8]
+    for row in (row for rows in tables.values() for row in rows):
+        assert (tmp_path / "a" / row["filepath"]).read_bytes() == (tmp_path / "b" / row["filepath"]).read_bytes()
+    swaps = tables["swaps"]
+    assert [row["title"] for row in swaps[::2]] == [row["foil"] for row in swaps[1::2]]
+    captions = [{row["title"] for row in rows} | {row["foil"] for row in rows} for rows in tables.values()]
+    assert not captions[0] & captions[1] and not captions[0] & captions[2] and not captions[1] & captions[2]
+    many = run(TOOLS / "compose.py", "--pairs", "20000", cwd=tmp_path)
+    assert many.returncode == 2 and "too few different compositions" in many.stderr

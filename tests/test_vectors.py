@@ -122,7 +122,7 @@ def test_other_shapes_and_types_are_refused(empty: Index, xb: np.ndarray):
     [
         (names(2), {}, "2 uris for 3 vectors"),
         (names(3), {"caption": ["x"]}, "1 caption for 3 vectors"),
-        (names(3), {"colour": [1, 2, 3]}, "'colour'"),
+        (names(3), {"colour": [1, 2]}, "2 colour for 3 vectors"),
         (["a", "", "c"], {}, "row 1 has 0 bytes"),
         (["a", "b" * 70_000, "c"], {}, "row 1 has 70,000 bytes"),
         (names(3), {"width": [1, -1, 2]}, "row 1 has a width or height of -1"),

@@ -1,4 +1,4 @@
-"""Torture the store: the long form of the durability harnesses, and of the corpus of hostile pictures.
+"""Torture the store and the trainer: the long form of the durability harnesses, and of the corpus of hostile pictures.
 
 Each harness counts its failures, of which none is allowed, and must catch the defects planted for it.  The figures
 go to benchmarks/results/torture.json (or --json FILE) and, in short, to standard output.  Needs Linux, strace, gcc.
@@ -114,6 +114,22 @@ def reads(n: int, seed: int) -> Figures:
         return {**total.told(), **_verdict(total.failures, DEFECTS, shows)}
 
 
+def trainings(n: int, seed: int) -> Figures:
+    """Training runs killed with signal 9 and resumed."""
+    from tests.durability.training import DEFECTS, MODULES, TrainingKiller
+    from tests.durability.zygote import Zygote
+
+    with Zygote(modules=MODULES) as zygote:
+        with workshop(f"kill -9, {n:,} times in training runs") as folder:
+            total = TrainingKiller(zygote, folder, seed).run(n)
+
+        def shows(defect: str) -> bool:
+            with workshop(f"training with a planted defect: {defect}") as folder:
+                return bool(TrainingKiller(zygote, folder, seed, defect).run(100).failures)
+
+        return {**total.told(), **_verdict(total.failures, DEFECTS, shows)}
+
+
 def hostile(n: int, seed: int) -> Figures:
     """The corpus of hostile pictures, in portions of some thousand files."""
     from hostile_corpus import judge, make
@@ -181,6 +197,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument(
         "--faults", default="all", metavar="all|N", help="fail every file call, or every N-th (default all)"
     )
+    parser.add_argument("--trainings", type=int, default=50, metavar="N", help="kills of training runs (default 50)")
     parser.add_argument("--hostile", type=int, default=100_000, metavar="N", help="pictures (default 100000)")
     parser.add_argument("--quick", action="store_true", help="a minute or three of each: for trying it out")
     parser.add_argument("--seed", type=int, default=1, help="another seed, another run (default 1)")
@@ -196,6 +213,7 @@ def main() -> int:
         parser.error("--faults is 'all' or a number")
     if asked.quick:
         asked.kills, asked.states, asked.reads, asked.faults, asked.hostile = 60, 1000, 5000, "5", 2000
+        asked.trainings = 6
     for tool in ("strace", "gcc"):
         if shutil.which(tool) is None:
             parser.error(f"{tool} is not installed; type: apt-get install {tool}")
@@ -205,6 +223,7 @@ def main() -> int:
         "power_cuts": (power_cuts, asked.states),
         "faults": (faults, every),
         "reads": (reads, asked.reads),
+        "trainings": (trainings, asked.trainings),
         "hostile": (hostile, asked.hostile),
     }
     figures: Figures = {"machine": machine(), "seed": asked.seed}

@@ -12,12 +12,13 @@ def about(store: Store) -> dict[str, Any]:
     """Counts, encoder, sizes, and what was measured of the FAISS index when it was built."""
     with store.snapshot() as snapshot:
         head, space, generation = snapshot.head, snapshot.space, snapshot.space.generation
+        shown = snapshot.shown
         rows = sum(s.rows for s in space.segments)
         failures = sum(1 for _ in snapshot.failures())
     encoder, root = store.encoder_info, store.layout.root
     return {
         "path": str(root),
-        "images": head.images - head.missing,
+        "images": shown,
         "missing": head.missing,
         "failed": failures,
         "encoder": encoder.name,

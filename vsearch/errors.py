@@ -8,6 +8,7 @@
     ├─ EncoderError ─ EncoderMismatch · EncoderUnavailable
     ├─ DecodeError ─ NotAnImage · ImageTooLarge · Truncated · DecodeTimeout · DecoderCrashed
     ├─ RecipeError · TooFewVectors · MemoryBudgetTooSmall · DimensionMismatch
+    ├─ TrainError ─ LossNotFinite · CheckpointMismatch
     └─ SourceError · QueryError · FilterError
 
 A message says what happened, to what, and what to type next.  Errors of other
@@ -119,6 +120,22 @@ class DimensionMismatch(VsearchError):
     """Vectors of another dimension than the index holds."""
 
 
+class TrainError(VsearchError):
+    """Training cannot begin or go on: the pairs, the settings or the folder do not allow it."""
+
+
+class LossNotFinite(TrainError):
+    """The loss or its gradient became NaN or infinite; ``step`` is the step whose batch did it."""
+
+    def __init__(self, message: str, step: int = 0) -> None:
+        super().__init__(message)
+        self.step = step
+
+
+class CheckpointMismatch(TrainError):
+    """The checkpoints are of another encoder, of other pairs or of other settings, or none of them is whole."""
+
+
 class SourceError(VsearchError):
     """A folder, file or list of pictures cannot be read."""
 
@@ -128,4 +145,8 @@ class QueryError(VsearchError):
 
 
 class FilterError(VsearchError):
-    """A filter expression that cannot be understood."""
+    """A filter expression that cannot be understood; ``position`` is where in it, in characters from 0."""
+
+    def __init__(self, message: str, position: int | None = None) -> None:
+        super().__init__(message)
+        self.position = position

@@ -65,6 +65,15 @@ def fsync_dir(path: Path) -> None:
         os.close(fd)
 
 
+def fsync_file(path: Path) -> None:
+    """Make a file that another library wrote durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def make_dir(path: Path) -> None:
     """Make a directory that only its owner can enter, and make its name durable."""
     os.mkdir(path, 0o700)

@@ -58,7 +58,8 @@ class Generations:
             )
             return None
         try:
-            return Searchable(ann.load(path, named.upto, named.name), recipes.from_plan(named.recipe))
+            recipe = recipes.from_plan(named.recipe)
+            return Searchable(ann.load(path, named.upto, named.name, mapped=recipe.mappable), recipe)
         except FileNotFoundError:
             return None
 

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 MAX_K = 100_000
 
 
-def check_k(k: int) -> None:
-    """Raise QueryError for a k out of range."""
+def check_k(k: int, offset: int = 0) -> None:
+    """Raise QueryError for numbers of results that nobody can have."""
     if not 1 <= k <= MAX_K:
         raise QueryError(f"k is {k}; ask for 1 to {MAX_K:,} results")
+    if not 0 <= offset <= MAX_K - k:
+        raise QueryError(f"offset is {offset}; with {k:,} results it is 0 to {MAX_K - k:,}")
 
 
 def distinct(snapshot: Snapshot, k: int, find: Find, exclude: Iterable[int] = ()) -> list[Hit]:

@@ -13,22 +13,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vsearch.about import about
-from vsearch.confidence import Background, Backgrounds
+from vsearch.confidence import Backgrounds
+from vsearch.copies import Copies
 from vsearch.embed import load_encoder, resolve
 from vsearch.embed.external import is_external
-from vsearch.errors import DimensionMismatch
-from vsearch.explain import Explanation, explain
-from vsearch.feedback import refined
+from vsearch.filters import Columns
 from vsearch.generations import Generations
-from vsearch.hits import check_k, distinct
-from vsearch.ingest import Options, add_vectors, ingest
+from vsearch.ingest import Options, RespaceOptions, add_vectors, ingest, respace
 from vsearch.mend import mend
-from vsearch.query import Embedded, embed, unit
-from vsearch.recipe import Modality
-from vsearch.search import search
 from vsearch.sources import Source
 from vsearch.sources import files as pictures
-from vsearch.store import Batch, Snapshot, Store, maintain
+from vsearch.store import Batch, Store, maintain, spaces
 from vsearch.store.check import check as check_store
 from vsearch.texts import TextSets
 from vsearch.types import (
@@ -36,12 +31,10 @@ from vsearch.types import (
     CheckReport,
     EncoderInfo,
     Failure,
-    Hit,
     Progress,
-    Query,
-    QueryValue,
     RepairReport,
-    Target,
+    SpaceInfo,
+    SpaceReport,
 )
 from vsearch.words import Words
 
@@ -97,8 +90,11 @@ def open_index(
     return index
 
 
-class Index(Words):
-    """Pictures, their vectors and what is known of them.  Searching is safe from any number of threads."""
+class Index(Words, Copies):
+    """Pictures, their vectors and what is known of them.  Searching is safe from any number of threads.
+
+    columns: what filters read.
+    """
 
     def __init__(self, store: Store, encoder: Encoder | None, notice: Notice) -> None:
         self._store = store
@@ -107,6 +103,7 @@ class Index(Words):
         self._loading = threading.Lock()
         self._texts = TextSets(store, self._encode_texts, notice)
         self._generations = Generations(store, notice)
+        self.columns = Columns(store)
         self._backgrounds = Backgrounds(store)
 
     # Life
@@ -123,6 +120,7 @@ class Index(Words):
         """Release everything.  Closing twice is harmless; any other use afterwards raises IndexClosed."""
         self._store.close()
         self._generations.forget()
+        self.columns.close()
 
     @property
     def path(self) -> Path:
@@ -136,11 +134,16 @@ class Index(Words):
 
     @property
     def encoder(self) -> Encoder:
-        """The pinned encoder, loaded when first used.  Raises EncoderUnavailable, EncoderMismatch."""
+        """The live space's encoder, loaded when first used and when the index has changed to another one.
+
+        Raises EncoderUnavailable, EncoderMismatch.
+        """
+        return self._encoder_of(self._store.encoder_info)
+
+    def _encoder_of(self, info: EncoderInfo) -> Encoder:
         with self._loading:
-            if self._encoder is None:
-                pinned = self._store.encoder_info
-                self._encoder = load_encoder(pinned.name, expect=pinned)
+            if self._encoder is None or self._encoder.info.digest != info.digest:
+                self._encoder = load_encoder(info.name, expect=info)
             return self._encoder
 
     @property
@@ -158,7 +161,7 @@ class Index(Words):
     def __len__(self) -> int:
         """How many pictures can be found."""
         with self._store.snapshot() as snapshot:
-            return snapshot.head.images - snapshot.head.missing
+            return snapshot.shown
 
     # Changing
 
@@ -185,6 +188,7 @@ class Index(Words):
         options = Options(limits or DecodeLimits(), workers, retry_failed, prune, yes, progress)
         pinned = self._store.encoder_info
         report = ingest(self._store, lambda: self.encoder, pinned.preprocess, source, options)
+        self.columns.refresh()
         self._renew_background()
         return report
 
@@ -200,12 +204,14 @@ class Index(Words):
 
         uris: what each is a vector of; nothing has to exist there.  One that is known already is replaced, and of
         equal ones the last stays.  vectors: (n, dim) floats of any length but zero, also memory-mapped; scaled to
-        unit length here.  meta: ``caption``, ``width``, ``height``, each with n values, None for unknown.
+        unit length here.  meta: columns of n values each, None for unknown: ``caption``, ``width``, ``height``, and
+        any other for filters.
         Returns their ids, (n,) int64.  All rows are checked before the first is stored; then they are committed in
         batches.  Raises DimensionMismatch (shape; a row that is zero or not finite), SourceError, IndexNotWritable,
         DiskFull.
         """
         ids = add_vectors(self._store, uris, vectors, meta or {}, progress)
+        self.columns.refresh()
         self._renew_background()
         return ids
 
@@ -274,6 +280,49 @@ class Index(Words):
     def _encode_texts(self, texts: Sequence[str]) -> Matrix:
         return self.encoder.encode_texts(texts)
 
+    def change_encoder(
+        self,
+        encoder: str | Encoder,
+        *,
+        limits: Limits | None = None,
+        workers: int | None = None,
+        yes: bool = False,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> SpaceReport:
+        """Embed all pictures anew with another encoder, and answer with it once that is complete.
+
+        The pictures are read again from where they are; ids stay the same.  Until the end the encoder of now answers,
+        here and in every other process; stopped at any instant, the next call goes on.  The vectors of before are
+        kept: ``use_space`` goes back to them.  yes: also when more than a tenth of the pictures is not there.
+        Raises SourceError, EncoderError, IndexNotWritable, DiskFull.
+        """
+        from vsearch.decode import Limits as DecodeLimits
+
+        made = load_encoder(encoder) if isinstance(encoder, str) else encoder
+        report = respace(self._store, made, RespaceOptions(limits or DecodeLimits(), workers, yes, progress))
+        self._encoder = made
+        self._renew_background()
+        return report
+
+    def spaces(self) -> list[SpaceInfo]:
+        """The joint spaces that the index has vectors in, the oldest first."""
+        return spaces.listed(self._store)
+
+    def use_space(self, name: str, **options: Any) -> SpaceReport:
+        """Answer with another space, after embedding what it lacks.
+
+        name: of the space, or of its encoder.  options: those of ``change_encoder``.  Raises QueryError for a name
+        that there is not, EncoderMismatch when its encoder is no longer what it was, and as ``change_encoder`` does.
+        """
+        info = spaces.named(self._store, name).encoder
+        return self.change_encoder(load_encoder(info.name, expect=info), **options)
+
+    def remove_space(self, name: str) -> str:
+        """Forget a space that is not in use, with its vectors; return its full name.  Raises QueryError."""
+        full = spaces.named(self._store, name).name
+        spaces.remove(self._store, full)
+        return full
+
     def compact(self) -> int:
         """Give back the room of forgotten pictures; return how many vectors went."""
         return maintain.compact(self._store)
@@ -281,93 +330,6 @@ class Index(Words):
     def backup(self, destination: AnyPath) -> None:
         """Copy a consistent moment of the index to a new place, while others read and write."""
         maintain.backup(self._store, Path(os.path.abspath(destination)))
-
-    # Searching
-
-    def search(
-        self,
-        query: str | QueryValue | Query,
-        k: int = 10,
-        *,
-        modality: Modality | None = None,
-        target: Target = "pictures",
-        more: Sequence[int] = (),
-        less: Sequence[int] = (),
-        include_query: bool = False,
-        min_confidence: float | None = None,
-    ) -> list[Hit]:
-        """Find the k pictures that fit best, or with ``target="captions"`` the k captions of the collection.
-
-        query: str is always text; Path and PIL image are always pictures; Query combines several.
-        Pictures that are part of the query are left out, by id, path or content, unless ``include_query``.
-        more, less: ids of pictures marked as right and as wrong, by which the query is moved (see ``feedback``); the
-        wrong ones are left out.  min_confidence: in [0, 1], leave out hits with less.
-        Returns at most k hits, best first; files with the same bytes are one hit, and so are pictures with the same
-        caption when captions are wanted, which have no confidence.
-        Captions are compared exactly, by the vectors of their lines, which are made when first asked for and kept.
-        Raises QueryError, DecodeError, EncoderError, IndexCorrupt.
-        """
-        told = self._embed(query, include_query)
-        if more or less:
-            with self._store.snapshot() as snapshot:
-                told = refined(snapshot, told, more, less)
-        if target == "captions":
-            return self._captions(told.vector, k)
-        asked = modality or told.modality
-        with self._store.snapshot() as snapshot:
-
-            def find(count: int, exclude: frozenset[int]) -> tuple[Matrix, Ids]:
-                scores, ids = self._find(snapshot, told.vector, count, asked, exclude)
-                return scores[0], ids[0]
-
-            found = distinct(snapshot, k, find, told.exclude)
-            return self._backgrounds.rated(snapshot, found, told.vector[0], told.kind(asked), min_confidence)
-
-    def search_vectors(self, xq: Matrix, k: int = 10, *, modality: Modality = "image") -> tuple[Matrix, Ids]:
-        """Find the k nearest stored vectors for each query.
-
-        xq: (nq, dim) float32; scaled to unit length here.  modality: where the queries come from, which decides
-        how widely the ANN index is searched.
-        Returns scores (nq, k) float32, cosine in [-1, 1], highest first; ids (nq, k) int64, -1 where fewer than k
-        exist.  Raises DimensionMismatch, QueryError, IndexClosed.
-        """
-        xq = np.atleast_2d(np.asarray(xq, np.float32))
-        with self._store.snapshot() as snapshot:
-            if xq.ndim != 2 or xq.shape[1] != snapshot.space.dim:
-                raise DimensionMismatch(
-                    f"queries of shape {xq.shape}; this index holds {snapshot.space.dim} dimensions"
-                )
-            return self._find(snapshot, unit(xq), k, modality, frozenset())
-
-    def background(self, snapshot: Snapshot) -> Background | None:
-        """What confidences are told from, as of a snapshot of ``store``; None where they are not known."""
-        return self._backgrounds.of(snapshot)
-
-    def explain(
-        self, query: str | QueryValue | Query, id: int, k: int = 10, *, modality: Modality | None = None
-    ) -> Explanation:
-        """Tell why a picture is where it is among the k results of a query, or is not.
-
-        Compares the query with everything, and looks through the lists of the FAISS index: slow, and exact.
-        Raises QueryError for an unknown id, and what ``search`` raises.
-        """
-        told = self._embed(query)
-        asked = modality or told.modality
-        with self._store.snapshot() as snapshot:
-            _, ids = self._find(snapshot, told.vector, k, asked, told.exclude)
-            generation = self._generations.of(snapshot)
-            ann, settings = (generation.index, generation.recipe.search(asked)) if generation else (None, None)
-            return explain(snapshot, told.vector[0], id, ids[0], ann, settings)
-
-    def _find(
-        self, snapshot: Snapshot, xq: Matrix, k: int, modality: Modality, exclude: frozenset[int]
-    ) -> tuple[Matrix, Ids]:
-        check_k(k)
-        return search(snapshot, xq, k, modality, self._generations.of(snapshot), exclude)
-
-    def _embed(self, query: str | QueryValue | Query, include_query: bool = False) -> Embedded:
-        told = query if isinstance(query, Query) else Query(query)
-        return embed(told, self._store, lambda: self.encoder, include_query)
 
     # Knowing
 
@@ -378,7 +340,7 @@ class Index(Words):
 
     def info(self) -> dict[str, Any]:
         """What the index is, in values that JSON can hold."""
-        return about(self._store)
+        return {**about(self._store), "columns": self.columns.names()}
 
     def check(self) -> CheckReport:
         """Compare everything on disk with its checksums and with itself.  Changes nothing."""

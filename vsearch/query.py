@@ -13,7 +13,7 @@ import numpy as np
 from vsearch.errors import DimensionMismatch, QueryError
 from vsearch.recipe import Modality
 from vsearch.store import Store
-from vsearch.types import Crop, Kind, Part, Query
+from vsearch.types import Crop, EncoderInfo, Kind, Part, Query
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,11 +34,13 @@ class Embedded:
 
     modality: ``text`` when texts have at least a fifth of the weight.  exclude: ids of the pictures that are part of
     it.  has_pictures: whether any part, or anything that it was moved by, is a picture.
+    space: the joint space that it lies in; the index may change to another one meanwhile.
     """
 
     vector: Matrix
     modality: Modality
     exclude: frozenset[int]
+    space: str
     has_pictures: bool = False
 
     def kind(self, asked: Modality) -> Kind:
@@ -46,23 +48,26 @@ class Embedded:
         return "mixed" if asked == "text" and self.has_pictures else asked
 
 
-def embed(query: Query, store: Store, encoder: Callable[[], Encoder], include_query: bool = False) -> Embedded:
+def embed(
+    query: Query, store: Store, encoder: Callable[[EncoderInfo], Encoder], include_query: bool = False
+) -> Embedded:
     """Embed the parts, add them by their weights, scale to unit length.
 
-    encoder: gives the pinned encoder when a part needs it.  include_query: exclude nothing; otherwise the pictures
-    that are part of the query are excluded: those given by id, and indexed ones at the path of a file or with its
-    content.  Raises QueryError, DecodeError, EncoderError, DimensionMismatch.
+    encoder: gives the encoder of that description, the live space's, when a part needs it.  include_query: exclude
+    nothing; otherwise the pictures that are part of the query are excluded: those given by id, and indexed ones at
+    the path of a file or with its content.  Raises QueryError, DecodeError, EncoderError, DimensionMismatch.
     """
     weighted = list(zip(query.parts, _weights(query), strict=True))
-    total = np.zeros(store.encoder_info.dim)
+    info = store.encoder_info
+    total = np.zeros(info.dim)
     texts = [(part.value, weight) for part, weight in weighted if isinstance(part.value, str)]
     if texts:
-        vectors = encoder().encode_texts([text for text, _ in texts])
+        vectors = encoder(info).encode_texts([text for text, _ in texts])
         total += np.array([weight for _, weight in texts]) @ vectors
     known: set[int] = set()
     for part, weight in weighted:
         if not isinstance(part.value, str):
-            vector, ids = _vector(part, store, encoder)
+            vector, ids = _vector(part, store, info, encoder)
             total += weight * vector.astype(np.float64)
             known |= ids
     if float(np.linalg.norm(total)) < 1e-6:
@@ -70,7 +75,7 @@ def embed(query: Query, store: Store, encoder: Callable[[], Encoder], include_qu
     modality: Modality = "text" if sum(abs(weight) for _, weight in texts) >= TEXT_SHARE else "image"
     exclude = frozenset() if include_query else frozenset(known)
     pictures = any(not isinstance(part.value, str | np.ndarray) for part in query.parts)
-    return Embedded(unit(total[None].astype(np.float32)), modality, exclude, pictures)
+    return Embedded(unit(total[None].astype(np.float32)), modality, exclude, info.space, pictures)
 
 
 def _weights(query: Query) -> list[float]:
@@ -95,17 +100,19 @@ def unit(xq: Matrix) -> Matrix:
     return out
 
 
-def _vector(part: Part, store: Store, encoder: Callable[[], Encoder]) -> tuple[Matrix, set[int]]:
+def _vector(
+    part: Part, store: Store, info: EncoderInfo, encoder: Callable[[EncoderInfo], Encoder]
+) -> tuple[Matrix, set[int]]:
     """The vector of a part that is no text, (dim,) float32, and the ids under which it is indexed."""
     value = part.value
     if isinstance(value, int):
-        return _stored(value, store), {value}
+        return _stored(value, store, info.space), {value}
     if isinstance(value, np.ndarray):
-        return _given(value, store.encoder_info.dim), set()
+        return _given(value, info.dim), set()
     assert not isinstance(value, str)
     from vsearch.decode import decode_one, fit
 
-    spec = store.encoder_info.preprocess
+    spec = info.preprocess
     picture, box = (value.picture, value.box) if isinstance(value, Crop) else (value, None)
     ids: set[int] = set()
     if isinstance(picture, Path):
@@ -113,14 +120,16 @@ def _vector(part: Part, store: Store, encoder: Callable[[], Encoder]) -> tuple[M
         pixels, ids = decoded.pixels, _indexed(store, picture, decoded.content)
     else:
         pixels = fit(picture, spec, box)
-    vector: Matrix = encoder().encode_images(pixels[None])[0]
+    vector: Matrix = encoder(info).encode_images(pixels[None])[0]
     return vector, ids
 
 
-def _stored(id: int, store: Store) -> Matrix:
-    with store.snapshot() as snapshot:
+def _stored(id: int, store: Store, space: str) -> Matrix:
+    with store.snapshot(space) as snapshot:
         if snapshot.record(id) is None:
             raise QueryError(f"no picture has the id {id}; ids are shown by: vsearch query --json")
+        if snapshot.is_absent(id):
+            raise QueryError(f"the picture {id} could not be read when the encoder was changed; index it again")
         stored: Matrix = snapshot.vectors(np.array([id], np.int64))[0]
         return stored
 

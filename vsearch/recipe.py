@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import tomllib
 from dataclasses import dataclass, field
 from importlib import resources
@@ -63,6 +64,11 @@ class Recipe:
         if told is None:
             raise RecipeError(f"recipe {self.name!r} has no [search.{modality}] settings")
         return told
+
+    @property
+    def mappable(self) -> bool:
+        """Whether FAISS searches its file where it lies.  Fast-scan lists are copied, and the file would count too."""
+        return re.search(r"x4fs|RaBitQfs", self.factory) is None
 
     @property
     def codebook(self) -> int:

@@ -136,6 +136,21 @@ class AddReport:
 
 
 @dataclass(frozen=True, slots=True)
+class SpaceReport:
+    """What one change to another space did.
+
+    space: its name.  embedded: pictures embedded in this run.  failures: pictures that could not be read again, and are
+    not found in this space until ``index`` sees them again.  missing: pictures that were known to be gone, likewise.
+    """
+
+    space: str
+    embedded: int
+    failures: tuple[Failure, ...] = ()
+    missing: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class CheckReport:
     """What ``Index.check`` found.  problems: in words, empty when every byte is what was committed.
 
@@ -339,3 +354,24 @@ class Description:
 
     captions: tuple[Hit, ...]
     phrases: tuple[Phrase, ...]
+
+
+@dataclass(frozen=True)
+class SpaceInfo:
+    """One joint space of an index.
+
+    embedded: pictures with a vector in it, absent: that could not be read when it was made, of ``images`` in all.
+    live: whether it answers the queries.
+    """
+
+    name: str
+    encoder: EncoderInfo
+    embedded: int
+    absent: int
+    images: int
+    live: bool
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to embed."""
+        return self.embedded + self.absent == self.images

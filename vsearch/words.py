@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from vsearch import texts
+from vsearch.asking import Asking
 from vsearch.errors import QueryError
 from vsearch.hits import check_k
 from vsearch.labels import Classifier, clear, tag
-from vsearch.query import Embedded
-from vsearch.store import Store
 from vsearch.texts import TextSets
 from vsearch.types import Description, Hit, Label, Progress, Query, QueryValue, TagReport
 
@@ -18,24 +17,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from vsearch.embed import Encoder
-
     Matrix = NDArray[np.float32]
 
 
-class Words:
+class Words(Asking):
     """The part of an index that knows words; ``Index`` gives it the rest."""
 
-    _store: Store
     _texts: TextSets
-
-    @property
-    def encoder(self) -> Encoder:
-        """The pinned encoder."""
-        raise NotImplementedError
-
-    def _embed(self, query: str | QueryValue | Query) -> Embedded:
-        raise NotImplementedError
 
     def describe(self, query: QueryValue | Query, k: int = 5) -> Description:
         """Tell the k captions of the collection, and the k phrases of the bundled vocabulary, nearest to a picture.

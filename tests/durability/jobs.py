@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.durability import mutants, subject
-from tests.durability.model import Op, Picture, State, history, vector
+from tests.durability.model import SILENT, Op, Picture, State, history
 from vsearch.errors import IndexNotFound, VsearchError
-from vsearch.store import Addition, Batch, Store
+from vsearch.store import Batch, Store
 from vsearch.store.check import check as check_store
 from vsearch.types import Failure
 
@@ -80,7 +80,7 @@ def _states(seed: int, acked: int) -> Iterator[tuple[int, State]]:
     """States that may be found, by the version that they carry."""
     version = 0
     for op, state in islice(history(seed), acked + 2):
-        if op.kind not in ("create", "build", "compact"):
+        if op.kind not in SILENT:
             version = op.number
         if op.number >= acked:
             yield version, state
@@ -102,11 +102,13 @@ def _use(place: Path, expected: State, grow: bool) -> list[str]:
         store.commit(Batch(healed=[EXTRA]))
         if grow:
             new = [Picture(EXTRA + b"%d" % n, 10**6 + n) for n in range(3)]
-            ids = store.commit(Batch([Addition(subject.record(p), vector(p.content)) for p in new]))
+            ids = store.commit(Batch(subject.additions(store, new)))
             expected = {**expected, **dict(zip(ids, new, strict=True))}
         if grow and len(expected) % 2:
             subject.do(store, Op(0, "compact"))
             subject.do(store, Op(0, "build"))
+        if grow and len(expected) % 3 == 0:
+            subject.do(store, Op(0, "respace"))
         wrong += check_store(store).problems
         with store.snapshot() as snapshot:
             return wrong + subject.problems(store, snapshot, expected)

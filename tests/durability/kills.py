@@ -19,7 +19,13 @@ from tests.durability.zygote import Zygote
 WORK, CHECK = "tests.durability.jobs:work", "tests.durability.jobs:check"
 OPERATIONS = 23
 LIVES = 3
-DEFECTS = ("commit before data", "batch in two transactions", "delete before commit", "only live pictures indexed")
+DEFECTS = (
+    "commit before data",
+    "batch in two transactions",
+    "delete before commit",
+    "only live pictures indexed",
+    "swapped before filled",
+)
 """What this harness must catch."""
 PATIENCE = 60.0
 

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 DIM = 16
 LARGEST = 12
 MOST = 60
-ROUND = ("add", "reindex", "build", "reindex", "prune", "add", "compact", "reindex", "build", "forget", "compact")
+ROUND = (
+    *("add", "reindex", "build", "reindex", "prune", "add"),
+    *("compact", "reindex", "build", "forget", "respace", "compact"),
+)
+SILENT = ("create", "build", "compact", "respace")
+"""Kinds that change no picture, and so carry no version."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,13 @@ from typing import Any
 from unittest.mock import patch
 
 import lmdb
+from msgspec import structs
 
 from tests.durability import subject
 from vsearch import files
 from vsearch.ann import AnnIndex
 from vsearch.index import Index
-from vsearch.store import segments
+from vsearch.store import segments, spaces
 from vsearch.store import store as store_module
 from vsearch.store.environment import Environment
 from vsearch.store.store import Store
@@ -182,13 +183,27 @@ def _() -> None:
 def _() -> None:
     """A reader keeps what it decoded, whatever has been committed since."""
     real = Store._state_in
-    _replace(Store, "_state_in", lambda self, txn: self._state or real(self, txn))
+    _replace(Store, "_state_in", lambda self, txn, of=None: self._state or real(self, txn, of))
 
 
 @_mutant("no second try")
 def _() -> None:
     """A reader that finds a file gone, which a compaction took away, gives up."""
     _replace(store_module, "_TRIES", 1)
+
+
+@_mutant("swapped before filled")
+def _() -> None:
+    """The new space answers first, and is filled then."""
+    extend = spaces.extend
+
+    def swap_first(store: Store, name: str, vectors: Any) -> None:
+        with store.edit() as (txn, _):
+            store.put_head(txn, structs.replace(store.head_in(txn), space=name))
+        time.sleep(WINDOW)
+        extend(store, name, vectors)
+
+    _replace(spaces, "extend", swap_first)
 
 
 @_mutant("only live pictures indexed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import numpy as np
 from tests.durability.model import DIM, Op, Picture, State, vector
 from vsearch import ann, exact, files
 from vsearch.recipe import SearchSettings
-from vsearch.store import Addition, Batch, Record, Snapshot, Store, maintain
+from vsearch.store import Addition, Batch, Record, Snapshot, Store, maintain, spaces
 from vsearch.store.records import MISSING
 from vsearch.types import EncoderInfo, Failure, PixelSpec
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 INFO = EncoderInfo("model", "0" * 64, DIM, PixelSpec(8))
+OTHER = EncoderInfo("other", "1" * 64, DIM, PixelSpec(8))
+"""A second encoder, whose vectors are the first one's with their numbers moved on by five places."""
+TURN = 5
 VERSION = b"/version"
 
 
@@ -38,14 +42,40 @@ def do(store: Store, op: Op) -> None:
         build(store)
     elif op.kind == "compact":
         maintain.compact(store)
+    elif op.kind == "respace":
+        respace(store)
     elif op.kind != "create":
-        store.commit(batch(op))
+        store.commit(batch(store, op))
 
 
-def batch(op: Op) -> Batch:
+def respace(store: Store) -> None:
+    """Embed everything that is kept with the encoder that is not in use, and change over to it."""
+    info = OTHER if store.encoder_info.space == INFO.space else INFO
+    spaces.begin(store, info)
+    while True:
+        with store.snapshot(info.space) as snapshot:
+            left = spaces.pending(snapshot, 7)
+        if not left:
+            break
+        spaces.extend(store, info.space, {id: seen_by(info.space, r.size).astype(np.float32) for id, r in left})
+    spaces.switch(store, info.space)
+
+
+def seen_by(space: str, content: int) -> NDArray[np.float16]:
+    """The vector of a picture in a space."""
+    return vector(content) if space == INFO.space else np.roll(vector(content), TURN)
+
+
+def additions(store: Store, pictures: Iterable[Picture]) -> list[Addition]:
+    """Pictures with their vectors in the live space."""
+    space = store.encoder_info.space
+    return [Addition(record(p), seen_by(space, p.content)) for p in pictures]
+
+
+def batch(store: Store, op: Op) -> Batch:
     """The commit of an operation.  The number of the operation goes with it, as a remembered failure."""
     return Batch(
-        [Addition(record(p), vector(p.content)) for p in op.additions],
+        additions(store, op.additions),
         {id: record(p) for id, p in op.updates.items()},
         list(op.dropped),
         [Failure(VERSION, "scan", str(op.number), op.number, 0)],
@@ -130,11 +160,11 @@ def _wrong_vectors(snapshot: Snapshot, expected: State) -> list[str]:
         snapshot.verify(reader, 0, reader.segment.rows)
     ids = np.array(list(expected), np.int64)
     rows = snapshot.vectors(ids)
-    return [f"vector of {id}" for id, row in zip(ids, rows, strict=True) if not _same(row, expected[int(id)])]
+    return [f"vector of {id}" for id, row in zip(ids, rows, strict=True) if not _same(snapshot, row, expected[int(id)])]
 
 
-def _same(row: NDArray[np.float32], picture: Picture) -> bool:
-    return np.array_equal(row, vector(picture.content).astype(np.float32))
+def _same(snapshot: Snapshot, row: NDArray[np.float32], picture: Picture) -> bool:
+    return np.array_equal(row, seen_by(snapshot.space.name, picture.content).astype(np.float32))
 
 
 def _wrong_search(snapshot: Snapshot, expected: State, live: NDArray[np.int64]) -> list[str]:
@@ -168,11 +198,11 @@ def _strangers(ids: NDArray[np.int64], hits: NDArray[np.int64], expected: State)
 
 def leftovers(store: Store) -> list[str]:
     """Files of rows and generations that nothing names, although a writer has collected garbage."""
-    with store.snapshot() as snapshot:
-        space = snapshot.space
-    named = {s.name for s in space.segments} | {s.ids_name for s in space.segments if s.ids_sha256}
-    generation = {space.generation.name} if space.generation else set()
-    places = ((store.layout.vectors(space.name), named), (store.layout.ann(space.name), generation))
+    places = [(store.layout.spaces, {space.name for space in store.all_spaces()})]
+    for space in store.all_spaces():
+        named = {s.name for s in space.segments} | {s.ids_name for s in space.segments if s.ids_sha256}
+        generation = {space.generation.name} if space.generation else set()
+        places += [(store.layout.vectors(space.name), named), (store.layout.ann(space.name), generation)]
     return [f"left over: {p}" for folder, keep in places for p in folder.iterdir() if p.name not in keep]
 
 

@@ -42,11 +42,12 @@ class Ended:
 class Zygote:
     """A process that forks jobs, one at a time.  A job is a function ``module:name`` of JSON arguments."""
 
-    def __init__(self, preload: Path | None = None) -> None:
+    def __init__(self, preload: Path | None = None, modules: tuple[str, ...] = ()) -> None:
+        """preload: a library for its forks.  modules: what it imports besides the store's."""
         env = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
         if preload is not None:
             env["LD_PRELOAD"] = str(preload)
-        command = [sys.executable, "-m", __spec__.name if __spec__ else "tests.durability.zygote"]
+        command = [sys.executable, "-m", __spec__.name if __spec__ else "tests.durability.zygote", *modules]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, cwd=ROOT, text=True
         )
@@ -105,7 +106,8 @@ class Zygote:
 
 def serve() -> None:
     """Fork a child for each line of standard input."""
-    for module in ("numpy", "faiss", "lmdb", "lmdb.verify", "tests.durability.jobs", "tests.durability.readers"):
+    stores = ("numpy", "faiss", "lmdb", "lmdb.verify", "tests.durability.jobs", "tests.durability.readers")
+    for module in (*sys.argv[1:], *stores):  # torch, where asked for, before faiss
         importlib.import_module(module)
     answers = os.dup(1)
     os.dup2(2, 1)

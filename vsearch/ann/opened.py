@@ -11,6 +11,7 @@ import numpy as np
 
 from vsearch.ann import parts
 from vsearch.ann.cells import Cells
+from vsearch.ann.gpu import GpuCopy
 from vsearch.ann.library import faiss, reason, threads
 from vsearch.ann.transform import query_map
 from vsearch.errors import IndexCorrupt
@@ -32,8 +33,8 @@ class AnnIndex:
 
     The watermark travels with the object: an older index read with a newer watermark would miss pictures.
     core: the index behind the linear map.  has_lists: whether vectors lie in inverted lists there; in a graph
-    otherwise.  matrix, queries: (dim, dim) float32, what vectors and what queries are
-    multiplied with to be compared there; None for as they are.
+    otherwise.  matrix, queries: (dim, dim) float32, what vectors and what queries are multiplied with to be compared
+    there; None for as they are.
     """
 
     index: Any
@@ -43,6 +44,7 @@ class AnnIndex:
     upto: int
     name: str
     has_lists: bool
+    _gpu: GpuCopy = field(default_factory=GpuCopy, repr=False, compare=False)
     _kept: dict[int, tuple[NDArray[np.uint8], Any]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -63,10 +65,14 @@ class AnnIndex:
         if self.queries is not None:
             xq = xq @ self.queries.T
         params = self._parameters(settings.nprobe if self.has_lists else max(settings.nprobe, k), live)
+        xq = np.ascontiguousarray(xq)
+        if self.has_lists and params.sel is None:
+            batch = self._gpu.search(self.core, xq, k, params.nprobe)
+            if batch is not None:
+                return batch
         # One query is soon done: on a busy machine its threads would wait for each other longer than they work.
         with threads(1 if len(xq) == 1 else None):
-            _, ids = self.core.search(np.ascontiguousarray(xq), k, params=params)
-        found: Ids = ids
+            found: Ids = self.core.search(xq, k, params=params)[1]
         return found
 
     def _parameters(self, wide: int, live: NDArray[np.uint8]) -> Any:
@@ -78,9 +84,12 @@ class AnnIndex:
         if kept is not None and kept[0] is live:
             return kept[1]
         library = faiss()
-        inside = live[: (self.upto + 7) // 8]
-        # An index over nothing but live ids needs no selector; bits behind upto can only make one needlessly.
-        selector = None if int(np.bitwise_count(inside).sum()) == len(self) else library.IDSelectorBitmap(live)
+        # An index over nothing but live ids needs no selector.  Ids behind upto are not its own: one that is live would
+        # make up for one of its own that is dead.
+        whole, rest = divmod(self.upto, 8)
+        alive = int(np.bitwise_count(live[:whole]).sum(dtype=np.int64))
+        alive += (int(live[whole]) & ((1 << rest) - 1)).bit_count() if rest else 0
+        selector = None if alive == len(self) else library.IDSelectorBitmap(live)
         if self.has_lists:
             params = library.SearchParametersIVF(nprobe=min(wide, self.core.nlist), sel=selector)
         else:
@@ -155,13 +164,13 @@ class _Counter:
         self.total += len(data)
 
 
-def load(path: Path, upto: int, name: str, *, change: bool = False) -> AnnIndex:
+def load(path: Path, upto: int, name: str, *, mapped: bool = False) -> AnnIndex:
     """Read an index whose checksum has been compared.  Raises IndexCorrupt, FileNotFoundError.
 
-    Kinds that can be are mapped into memory, unless the index is to be changed.
+    mapped: leave on disk what FAISS can leave there, for kinds that gain by it; such an index cannot be changed.
     """
     library = faiss()
-    flags = 0 if change else library.IO_FLAG_MMAP_IFC
+    flags = library.IO_FLAG_MMAP_IFC if mapped else 0
     try:
         # By descriptor: FAISS takes no path that is not UTF-8, and one that is opened cannot be swapped.
         with open(path, "rb") as file:

@@ -56,7 +56,7 @@ def drift(store: Store) -> Drift | None:
         named = snapshot.space.generation
         if named is None:
             return None
-        index = _load(store, change=False)
+        index = _load(store)
         measured = recipes.measured(named.recipe)
         ids = snapshot.kept_ids()
         tail = ids[ids >= named.upto]
@@ -82,7 +82,7 @@ def merge(store: Store) -> dict[str, Any]:
         named = snapshot.space.generation
         if named is None:
             raise QueryError("there is no FAISS index to merge into; build one with: vsearch build")
-        index = _load(store, change=True)
+        index = _load(store)
         ids = snapshot.kept_ids()
         removed = index.remove_others(_bitmap(ids, snapshot.head.next_id))
         grown = ann.Growing.onto(index)
@@ -104,7 +104,7 @@ def merge(store: Store) -> dict[str, Any]:
     return report
 
 
-def _load(store: Store, change: bool) -> ann.AnnIndex:
+def _load(store: Store) -> ann.AnnIndex:
     with store.snapshot() as snapshot:
         named = snapshot.space.generation
         assert named is not None
@@ -112,7 +112,7 @@ def _load(store: Store, change: bool) -> ann.AnnIndex:
         problem = generation_problem(path, named)
         if problem:
             raise IndexCorrupt(f"{problem}; build it again: vsearch build")
-        return ann.load(path, named.upto, named.name, change=change)
+        return ann.load(path, named.upto, named.name)
 
 
 def _bitmap(ids: Ids, length: int) -> NDArray[np.uint8]:

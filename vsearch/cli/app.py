@@ -6,13 +6,19 @@ import click
 
 from vsearch.cli.audit import audit
 from vsearch.cli.bring import bring
+from vsearch.cli.describe import describe
+from vsearch.cli.dups import dups
 from vsearch.cli.eval import evaluate
 from vsearch.cli.explain import explain
 from vsearch.cli.index import index
 from vsearch.cli.keep import backup, build, check, compact, repair
+from vsearch.cli.labels import classify, tag
 from vsearch.cli.machine import doctor, models
 from vsearch.cli.query import query
+from vsearch.cli.rerank import train_reranker
+from vsearch.cli.spaces import spaces
 from vsearch.cli.tell import errors, info
+from vsearch.cli.train import train
 
 
 class _InOrder(click.Group):
@@ -45,6 +51,10 @@ for command in (
     query,
     explain,
     audit,
+    describe,
+    classify,
+    tag,
+    dups,
     info,
     errors,
     check,
@@ -52,7 +62,10 @@ for command in (
     build,
     compact,
     backup,
+    spaces,
     evaluate,
+    train,
+    train_reranker,
     models,
     doctor,
 ):

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 @click.option(
     "--meta",
     metavar="FILE",
-    help="A .parquet, .csv, .tsv or .jsonl table with a row for each vector: uri, caption, width, height.",
+    help="A .parquet, .csv, .tsv or .jsonl table with a row for each vector: uri, caption, width, height, and any "
+    "other columns for --where.",
 )
 @click.option(
     "--name", metavar="NAME", help="What made the vectors; kept with a new index. Default: the name of the file."

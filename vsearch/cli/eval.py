@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vsearch.cli.eval_encoders import compare, compositional, retrieval, zeroshot
 from vsearch.cli.output import json_option
 from vsearch.cli.say import emit, say, show
 from vsearch.cli.where import find_index, index_option
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
 
 @click.group("eval")
 def evaluate() -> None:
-    """Measure how good the answers of an index are, and what they cost."""
+    """Measure how good the answers of an index are and what they cost, and how good an encoder is."""
+
+
+for kind in (retrieval, compare, zeroshot, compositional):
+    evaluate.add_command(kind)
 
 
 @evaluate.command()

@@ -14,7 +14,7 @@ from vsearch.cli.output import json_option
 from vsearch.cli.progress import progress
 from vsearch.cli.run import Exit
 from vsearch.cli.say import emit, say
-from vsearch.cli.where import index_for
+from vsearch.cli.where import find_index, index_for
 
 if TYPE_CHECKING:
     from vsearch.decode import Limits
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     help="Default: $VSEARCH_INDEX, else ./photos.vsearch for ./photos, and ./images.vsearch for single files.",
 )
 @click.option(
-    "--encoder", metavar="NAME", help="What turns pictures into vectors; see vsearch models. Fixed for an index."
+    "--encoder",
+    metavar="NAME",
+    help="What turns pictures into vectors; see vsearch models. Without PATH: change an index to this one.",
 )
 @click.option("--files-from", metavar="FILE", help="A list of pictures, one a line or NUL-separated; - reads it in.")
 @click.option("--path-column", metavar="NAME", default="filepath", help="Column of paths in CSV and TSV tables.")
@@ -41,7 +43,11 @@ if TYPE_CHECKING:
 @click.option("--hidden", is_flag=True, help="Also names that start with a dot.")
 @click.option("--retry-failed", is_flag=True, help="Read files again that failed before.")
 @click.option("--prune", is_flag=True, help="Forget pictures that are gone, not only leave them out.")
-@click.option("--yes", is_flag=True, help="Prune even when more than a tenth of the pictures is gone.")
+@click.option(
+    "--yes",
+    is_flag=True,
+    help="Go on though more than a tenth of the pictures is gone.",
+)
 @click.option("--max-pixels", metavar="N", type=click.IntRange(1), help="Largest picture, width x height.")
 @click.option("--max-bytes", metavar="N", type=click.IntRange(1), help="Largest file.")
 @click.option(
@@ -55,9 +61,15 @@ def index(paths: tuple[str, ...], index_path: str | None, encoder: str | None, a
 
     Run it again after changes: only what is new or changed is read. Interrupted, it goes on from there. Your
     pictures are never written, renamed or deleted.
+
+    With --encoder and no PATH, an index that exists is embedded anew with that encoder, while the old one answers; it
+    changes over when all is done (see vsearch spaces).
     """
-    if options["yes"] and not options["prune"]:
+    changes = encoder is not None and not paths and options["files_from"] is None
+    if options["yes"] and not options["prune"] and not changes:
         raise click.UsageError("--yes confirms --prune and means nothing without it.")
+    if changes and encoder is not None:
+        return _change_encoder(find_index(index_path), encoder, options)
     source = _source(paths, options)
     place = index_for(index_path, paths)
     limits = _limits(options)
@@ -79,6 +91,32 @@ def index(paths: tuple[str, ...], index_path: str | None, encoder: str | None, a
         say(warning)
     emit(_json(report, place) if as_json else _summary(report, place))
     return _verdict(report, place)
+
+
+def _change_encoder(place: Path, encoder: str, options: dict[str, Any]) -> int:
+    """Embed what the index holds with another encoder, and change over."""
+    from vsearch.cli.spaces import tell
+    from vsearch.embed import load_encoder, resolve
+    from vsearch.index import open_index
+
+    name, why = resolve(encoder)
+    say(why)
+    with open_index(place, write=True, on_notice=say) as opened, progress() as shower:
+        say(f"embedding {len(opened):,} pictures anew; {opened.encoder_info.name} answers until that is done")
+        try:
+            report = opened.change_encoder(
+                load_encoder(name),
+                limits=_limits(options),
+                workers=options["workers"],
+                yes=options["yes"],
+                progress=shower,
+            )
+        except KeyboardInterrupt:
+            say("interrupted; what is embedded stays, and the old encoder answers. Type the same again to go on.")
+            return Exit.INTERRUPTED
+        if not options["no_build"]:
+            _catch_up(opened)
+    return tell(report)
 
 
 def _catch_up(opened: Index) -> None:

@@ -14,9 +14,10 @@ from vsearch.cli.terms import Terms, terms_options
 from vsearch.cli.where import find_index, index_option
 
 if TYPE_CHECKING:
-    from vsearch.types import Hit
+    from vsearch.types import Hit, Target
 
 MOST = 100_000
+DEPTH = 50  # results that a re-ranker puts in order
 
 
 def _read_ids(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> list[int]:
@@ -45,6 +46,27 @@ def _read_ids(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> 
     show_default=True,
     help="How many pictures to find.",
 )
+@click.option(
+    "--rerank",
+    metavar="FOLDER",
+    help="Put the 50 best in the order of this re-ranker, which reads text and picture together; see train-reranker.",
+)
+@click.option(
+    "--offset", type=click.IntRange(0, MOST), default=0, help="Leave out so many of the best: the next page of -k."
+)
+@click.option(
+    "--where",
+    metavar="CONDITION",
+    help="Only pictures for which this holds, in SQL: \"taken >= '2024-01-01' and width >= 2000\". "
+    "vsearch info lists the columns.",
+)
+@click.option(
+    "--target",
+    type=click.Choice(["pictures", "captions"]),
+    default="pictures",
+    show_default=True,
+    help="What to find: pictures, or the captions of the collection that are nearest.",
+)
 @index_option
 @output_options
 def query(
@@ -55,6 +77,10 @@ def query(
     min_confidence: float | None,
     strict: bool,
     k: int,
+    rerank: str | None,
+    offset: int,
+    where: str | None,
+    target: Target,
     index_path: str | None,
     output: Output,
 ) -> int:
@@ -64,6 +90,10 @@ def query(
     first, with their cosine as score. The confidence, where one is known, says how far that is above what queries
     that mean nothing find in this collection.
     """
+    if rerank and not terms.only_text:
+        raise click.UsageError("--rerank reads one text, and nothing else.")
+    if rerank and target == "captions":
+        raise click.UsageError("--rerank looks at pictures; leave out --target captions.")
     place = find_index(index_path)
     from vsearch.confidence import NOTHING
     from vsearch.index import open_index
@@ -72,21 +102,28 @@ def query(
     with open_index(place, on_notice=say) as index:
         hits = index.search(
             terms.query(),
-            k,
+            max(k + offset, DEPTH) if rerank else k,
             # A vector is taken for a text unless there is a picture: text is searched more widely.
             modality="text" if terms.vectors and not (terms.images or terms.ids) else None,
             more=more,
             less=less,
             include_query=keep_query,
             min_confidence=least,
+            where=where,
+            offset=0 if rerank else offset,
+            target=target,
         )
+        if rerank:
+            hits = _reranked(hits, terms.title, rerank)[offset : offset + k]
         images_there = 0 if hits else len(index)
     output.present(hits, terms.title)
     if hits:
         _warn(hits, NOTHING, terms.title)
         return Exit.DONE
     sure = f" with a confidence of {least:g} or more" if least else ""
-    say(f"nothing found{sure} among the {images_there:,} pictures of {place}")
+    through = " that the filter lets through" if where is not None else ""
+    there = "captions" if target == "captions" else f"{images_there:,} pictures"
+    say(f"nothing found{sure}{through} among the {there} of {place}")
     return Exit.NOTHING_FOUND
 
 
@@ -94,3 +131,9 @@ def _warn(hits: Sequence[Hit], nothing: float, title: str) -> None:
     best = hits[0].confidence
     if best is not None and best < nothing:
         say(f"nothing here seems to match {title!r}: the best confidence is {best:.2f}; the nearest are shown")
+
+
+def _reranked(hits: list[Hit], text: str, folder: str) -> list[Hit]:
+    from vsearch.rerank import Reranker
+
+    return Reranker.load(folder).rerank(text, hits, DEPTH)

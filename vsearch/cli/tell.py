@@ -71,6 +71,8 @@ def _failure_table(failures: list[Failure]) -> Table:
 def index_summary(told: Mapping[str, Any]) -> dict[str, Any]:
     """What was measured of an index, in words instead of tables of numbers; the rest as it is."""
     plain = {name: value for name, value in told.items() if not isinstance(value, (dict, list))}
+    if isinstance(told.get("columns"), dict):
+        plain["columns"] = ", ".join(told["columns"])
     measured = {name: told[name] for name in ("text", "image") if isinstance(told.get(name), dict)}
     if measured:
         found = ", ".join(f"{name} {m['recall@10']:.3f}" for name, m in measured.items())

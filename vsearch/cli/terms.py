@@ -36,6 +36,13 @@ class Terms:
         return Query(*self._parts())
 
     @property
+    def only_text(self) -> bool:
+        """Whether one text is all there is."""
+        return len(self.texts) == 1 and not (
+            self.images or self.ids or self.vectors or self.not_texts or self.not_images
+        )
+
+    @property
     def title(self) -> str:
         """The query as the title of a page."""
         names = [*self.texts, *(Path(file).name for file in (*self.images, *self.vectors))]

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vsearch.decode.formats import SUPPORTED_SUFFIXES
     from vsearch.decode.job import Decoded, Job, Limits, Same
-    from vsearch.decode.picture import fit
+    from vsearch.decode.picture import fit, unpadded
     from vsearch.decode.pool import DecodePool, decode_one
 
-__all__ = ["SUPPORTED_SUFFIXES", "DecodePool", "Decoded", "Job", "Limits", "Same", "decode_one", "fit"]
+__all__ = ["SUPPORTED_SUFFIXES", "DecodePool", "Decoded", "Job", "Limits", "Same", "decode_one", "fit", "unpadded"]
 
 _HOMES = {
     "SUPPORTED_SUFFIXES": "formats",
@@ -24,6 +24,7 @@ _HOMES = {
     "Same": "job",
     "decode_one": "pool",
     "fit": "picture",
+    "unpadded": "picture",
 }
 
 

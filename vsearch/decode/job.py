@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from vsearch.types import Details
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +49,7 @@ class Decoded:
 
     content: 16 bytes, XXH3-128 of the file's bytes.  pixels: (size, size, 3) uint8, sRGB, upright.
     width, height: of the upright original.  size (bytes), mtime_ns, ctime_ns: of the file that was read.
-    format: Pillow's name, such as ``JPEG``.
+    format: Pillow's name, such as ``JPEG``.  details: what its EXIF data say, not to be trusted.
     """
 
     path: bytes
@@ -59,6 +61,7 @@ class Decoded:
     mtime_ns: int
     ctime_ns: int
     format: str
+    details: Details = field(default_factory=Details)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,15 +9,16 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from vsearch.decode.colour import opaque, to_srgb
+from vsearch.decode.exif import details_of
 from vsearch.decode.formats import PILLOW_FORMATS, cut_short, looks_like, picture_format
-from vsearch.decode.geometry import corners, draft_scale, pad, resize
+from vsearch.decode.geometry import corners, draft_scale, pad, resize, scaled_size
 from vsearch.decode.wire import Picture, Trouble
 from vsearch.errors import DecodeError, QueryError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from vsearch.decode.job import Limits
+    from vsearch.decode.job import Decoded, Limits
     from vsearch.types import Box, PixelSpec
 
 _ORIENTATION = 0x0112
@@ -52,6 +53,15 @@ def fit(image: Image.Image, spec: PixelSpec, box: Box | None = None) -> NDArray[
     return np.asarray(pad(small, spec), dtype=np.uint8)
 
 
+def unpadded(decoded: Decoded, spec: PixelSpec) -> Image.Image:
+    """The picture of pixels that were padded (``resize="longest"``): no padding, and never larger than the original."""
+    width, height = scaled_size(decoded.width, decoded.height, spec)
+    left, top = (spec.size - width) // 2, (spec.size - height) // 2
+    image = Image.fromarray(decoded.pixels[top : top + height, left : left + width])
+    image.thumbnail((decoded.width, decoded.height))
+    return image
+
+
 def decode(data: bytes, spec: PixelSpec, limits: Limits, box: Box | None = None) -> tuple[Picture, NDArray[np.uint8]]:
     """Picture and pixels of a file's bytes, or of a part of it.
 
@@ -68,7 +78,7 @@ def decode(data: bytes, spec: PixelSpec, limits: Limits, box: Box | None = None)
         image.load()
         if _orientation(image) >= 5:
             width, height = height, width
-        return Picture(width, height, name), fit(image, spec, box)
+        return Picture(width, height, name, details_of(image)), fit(image, spec, box)
     except MemoryError:
         raise
     except QueryError as error:

@@ -202,6 +202,7 @@ class DecodePool:
             mtime_ns=seen.mtime_ns,
             ctime_ns=seen.ctime_ns,
             format=told.format,
+            details=told.details,
         )
 
     def _late(self) -> str:

@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from vsearch.types import Box
+from vsearch.types import Box, Details
 
 Code = Literal[
     "unreadable", "not_an_image", "too_large", "truncated", "damaged", "memory", "timeout", "crash", "outside"
@@ -59,6 +59,7 @@ class Picture(msgspec.Struct, tag=True):
     width: int
     height: int
     format: str
+    details: Details
 
 
 class Problem(msgspec.Struct, tag=True):

@@ -75,6 +75,16 @@ def shares(pixels: NDArray[np.uint8], attention: Matrix) -> Matrix:
     return out
 
 
+def of_cells(pixels: NDArray[np.uint8], cells: int) -> Matrix:
+    """Shares of the eleven colours in each cell of a grid: (n, s, s, 3) uint8 to (n, cells, cells, 11) float32."""
+    near = _nearness(lab(pixels[:, ::STEP, ::STEP]))
+    starts = -(-np.arange(cells) * near.shape[1] // cells)
+    counts = np.diff([*starts, near.shape[1]]).astype(np.float32)
+    sums = np.add.reduceat(np.add.reduceat(near, starts, axis=1), starts, axis=2)
+    out: Matrix = sums / (counts[:, None, None] * counts[None, :, None])
+    return out
+
+
 def _foreground(small: Matrix) -> Matrix:
     edges = (small[:, 0], small[:, -1], small[:, :, 0], small[:, :, -1])
     border = np.concatenate(edges, axis=1).mean(axis=1)[:, None, None]

@@ -6,7 +6,7 @@ The weights are Google's, converted to PyTorch; their tensors have other names t
 from __future__ import annotations
 
 import pickle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import nn
@@ -24,8 +24,22 @@ if TYPE_CHECKING:
 TENSORS = 386
 CLASSES = 1000
 CELLS = 9
+FEATURES = 1280
 MEAN = 127.0
 STD = 128.0
+
+
+class Look(NamedTuple):
+    """What the classifier says of n pictures, float32.
+
+    logits: scores of the ImageNet classes, (n, 1000).  attention: class activation map (Zhou et al. 2016,
+    arXiv 1512.04150) of the five likeliest classes, less that of the average class, (n, 9, 9).
+    pooled: mean of the last feature map, which the scores are a linear function of, (n, 1280).
+    """
+
+    logits: NDArray[np.float32]
+    attention: NDArray[np.float32]
+    pooled: NDArray[np.float32]
 
 
 class Lite2:
@@ -46,29 +60,50 @@ class Lite2:
         """Where it runs and how precisely, in words."""
         return f"float32 on {self._device.type} (bf16 would fall below a cosine of 0.999)"
 
-    def look(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def look(self, pixels: NDArray[np.uint8]) -> Look:
         """What is in each picture, and where the evidence for it is.
 
-        pixels: (n, 260, 260, 3) uint8.  Returns scores of the ImageNet classes (n, 1000) float32, and the class
-        activation map (Zhou et al. 2016, arXiv 1512.04150) of the five likeliest ones, less that of the average
-        class: (n, 9, 9) float32.  Raises EncoderError.
+        pixels: (n, 260, 260, 3) uint8.  Raises EncoderError.
         """
 
         def forward(chunk: NDArray[np.uint8]) -> torch.Tensor:
             features = self._network.forward_features(  # type: ignore[operator]
                 normalised(chunk, self._device, torch.float32, [MEAN], [STD])
             )
-            logits = self._network.forward_head(features)  # type: ignore[operator]
-            return torch.cat([logits, self._activation(features, logits).flatten(1)], dim=1)
+            pooled = self._network.forward_head(features, pre_logits=True)  # type: ignore[operator]
+            logits = self._network.classifier(pooled)  # type: ignore[operator]
+            return torch.cat([logits, pooled, self._activation(features, logits).flatten(1)], dim=1)
 
         seen = run(forward, pixels, self._device)
-        return seen[:, :CLASSES], seen[:, CLASSES:].reshape(-1, CELLS, CELLS)
+        pooled = seen[:, CLASSES : CLASSES + FEATURES]
+        attention = seen[:, CLASSES + FEATURES :].reshape(-1, CELLS, CELLS)
+        return Look(seen[:, :CLASSES], attention, pooled)
 
     def _activation(self, features: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
         weights: torch.Tensor = self._network.classifier.weight  # type: ignore[assignment, union-attr]
         likely, classes = torch.softmax(logits / 2, dim=1).topk(5, dim=1)
         mixed = (weights[classes] * (likely / likely.sum(dim=1, keepdim=True))[..., None]).sum(dim=1)
         return torch.einsum("nchw,nc->nhw", features, mixed - weights.mean(dim=0))
+
+
+class Features:
+    """What the last convolution reads: 352 numbers for each of 9 x 9 cells.  In float32, thread-safe."""
+
+    def __init__(self, device: str | None = None) -> None:
+        """Read the weights (25 MB, checked).  Raises EncoderUnavailable, EncoderError."""
+        self._device = pick_device(device)
+        with torch_errors():
+            self._network = folded(load_network()).to(self._device).to(memory_format=torch.channels_last)
+
+    def cells(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(n, 260, 260, 3) uint8 to (n, 81, 352) float32, row by row from the top left.  Raises EncoderError."""
+        trunk = nn.Sequential(*(getattr(self._network, name) for name in ("conv_stem", "bn1", "blocks")))
+
+        def forward(chunk: NDArray[np.uint8]) -> torch.Tensor:
+            seen: torch.Tensor = trunk(normalised(chunk, self._device, torch.float32, [MEAN], [STD]))
+            return seen.flatten(2).transpose(1, 2)
+
+        return run(forward, pixels, self._device)
 
 
 def load_network() -> nn.Module:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from vsearch.embed.protocol import Encoder
     from vsearch.types import EncoderInfo
 
+HEADS_FILE = "vsearch_heads.json"  # what a folder with trained heads over mini has in it
+
 
 def load_encoder(name: str = "auto", *, device: str | None = None, expect: EncoderInfo | None = None) -> Encoder:
     """Make the encoder of that name; heavy weights are read by its first call.
@@ -75,9 +77,19 @@ def _make(full: str, device: str | None, dim: int | None) -> Encoder:
         return Mini(device)
     if is_external(full):
         return External(full, dim)
+    if has_heads(full):
+        from vsearch.embed.heads import MiniHeads
+
+        return MiniHeads(Path(full.partition(":")[2]), device)
     from vsearch.embed.openclip import OpenClip
 
     return OpenClip(full, device)
+
+
+def has_heads(full: str) -> bool:
+    """Whether a full name is that of a folder with heads that were trained over ``mini``."""
+    kind, _, rest = full.partition(":")
+    return kind == "local-dir" and (Path(rest) / HEADS_FILE).is_file()
 
 
 def check_same(found: EncoderInfo, expect: EncoderInfo) -> None:
@@ -85,7 +97,7 @@ def check_same(found: EncoderInfo, expect: EncoderInfo) -> None:
     if found.digest == expect.digest:
         return
     if found.name != expect.name:
-        mend = f"Use `--encoder {expect.name}`, or make a new index with this encoder."
+        mend = f"Use `--encoder {expect.name}`, or change the index: `vsearch index --encoder {found.name}`."
     else:
         mend = (
             f"Bring back the weights and the library versions of then ({_differences(found, expect)}), or "

@@ -47,13 +47,29 @@ class MiniLM:
             means[rows] = self._forward([tokens[row] for row in rows])
         return means
 
-    def _forward(self, tokens: list[list[int]]) -> Floats:
+    def encode_tokens(self, texts: Sequence[str]) -> tuple[Floats, NDArray[np.bool_]]:
+        """Vectors of each token: (n, length, 384) float32, and (n, length) bool, False where a text has ended."""
+        tokens = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
+        longest = max(map(len, tokens), default=0)
+        hidden = np.zeros((len(tokens), longest, DIM), dtype=np.float32)
+        there = np.zeros((len(tokens), longest), dtype=np.bool_)
+        for rows in _batches([len(ids) for ids in tokens]):
+            of_batch, mask = self._hidden([tokens[row] for row in rows])
+            width = mask.shape[1]
+            hidden[rows, :width], there[rows, :width] = of_batch * mask[..., None], mask
+        return hidden, there
+
+    def _hidden(self, tokens: list[list[int]]) -> tuple[Floats, NDArray[np.bool_]]:
         ids, mask = _padded(tokens)
         hidden = self._embed(ids)
         # what is padding gets a score so low that it takes no part in the softmax
         shut_out = np.where(mask, np.float32(0), np.float32(-1e9))[:, None, None, :]
         for layer in range(LAYERS):
             hidden = self._layer(f"encoder.layer.{layer}.", hidden, shut_out)
+        return hidden, mask
+
+    def _forward(self, tokens: list[list[int]]) -> Floats:
+        hidden, mask = self._hidden(tokens)
         weight = mask[..., None].astype(np.float32)
         total: Floats = (hidden * weight).sum(axis=1)
         total /= weight.sum(axis=1)

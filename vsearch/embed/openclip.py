@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _Loaded:
+class Loaded:
+    """An open_clip model in memory; mean and std in pixel units."""
+
     network: Any
     tokenizer: Any
     info: EncoderInfo
@@ -49,23 +51,23 @@ class OpenClip:
     @property
     def info(self) -> EncoderInfo:
         """Name, fingerprint and dimension.  Raises EncoderError, EncoderUnavailable."""
-        return self._model.info
+        return self.loaded.info
 
     @property
     def preprocess(self) -> PixelSpec:
         """The geometry of the model's own preprocessing."""
-        return self._model.info.preprocess
+        return self.loaded.info.preprocess
 
     @property
     def precision(self) -> str:
         """Precision on this machine and why, in words."""
-        placement = self._model.placement
+        placement = self.loaded.placement
         return f"{str(placement.dtype).removeprefix('torch.')} on {placement.device.type} ({placement.why})"
 
     @property
     def temperature(self) -> float | None:
         """One over the logit scale that the model learned."""
-        scale = getattr(self._model.network, "logit_scale", None)
+        scale = getattr(self.loaded.network, "logit_scale", None)
         return None if scale is None else float(torch.exp(-scale.detach().float()).item())
 
     def encode_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -73,7 +75,7 @@ class OpenClip:
 
         Raises EncoderError, EncoderUnavailable.
         """
-        model = self._model
+        model = self.loaded
         check_pixels(pixels, model.info.preprocess)
         if not len(pixels):
             return np.zeros((0, model.info.dim), dtype=np.float32)
@@ -90,7 +92,7 @@ class OpenClip:
 
         Raises EncoderError, EncoderUnavailable.
         """
-        model = self._model
+        model = self.loaded
         if not texts:
             return np.zeros((0, model.info.dim), dtype=np.float32)
         device = model.placement.device
@@ -104,16 +106,17 @@ class OpenClip:
         return unit(run(forward, tokens, device), "texts")
 
     @property
-    def _model(self) -> _Loaded:
+    def loaded(self) -> Loaded:
+        """The network and what goes with it, read by the first use.  Raises EncoderError, EncoderUnavailable."""
         with self._lock:
             return self._loaded
 
     @cached_property
-    def _loaded(self) -> _Loaded:
+    def _loaded(self) -> Loaded:
         return _load(find_source(self._name), self._device)
 
 
-def _load(source: Source, device: str | None) -> _Loaded:
+def _load(source: Source, device: str | None) -> Loaded:
     where = pick_device(device)
     network, tokenizer, model_hash = create(source)
     told = network.visual.preprocess_cfg
@@ -138,7 +141,7 @@ def _load(source: Source, device: str | None) -> _Loaded:
         "context_length": int(tokens.shape[1]),
     }
     info = EncoderInfo(source.name, weights, dim, spec, settings)
-    return _Loaded(network, tokenizer, info, mean, std, placement)
+    return Loaded(network, tokenizer, info, mean, std, placement)
 
 
 def _three(value: Any) -> list[float]:

@@ -106,18 +106,30 @@ def _create(source: Source) -> tuple[Any, Any, str]:
         raise EncoderError(f"open_clip cannot load {source.name}: {error}. {ADVICE}.") from error
 
 
-def _configuration_hash(source: Source) -> str:
-    """SHA-256, hex, of what the tensors do not tell: heads, activation, pooling."""
+def model_configuration(source: Source) -> dict[str, Any]:
+    """open_clip's configuration of the model: layers, widths, activation; what the tensors do not tell.
+
+    Raises OSError, ValueError, KeyError for a folder that does not hold it.
+    """
     import open_clip
 
-    told: Any
     if "pretrained" in source.options:
+        told: dict[str, Any] = dict(open_clip.get_model_config(source.model))
+        return {**told, "quick_gelu": True} if source.options["force_quick_gelu"] else told
+    folder = Path(source.model.partition(":")[2])
+    path = hub.cached(source.repo, hub.CONFIG_FILE) if source.repo else folder / hub.CONFIG_FILE
+    assert path is not None
+    read: dict[str, Any] = json.loads(path.read_text("utf-8"))["model_cfg"]
+    return read
+
+
+def _configuration_hash(source: Source) -> str:
+    """SHA-256, hex, of the model's configuration."""
+    told: Any = model_configuration(source)
+    if "pretrained" in source.options:
+        import open_clip
+
         told = [open_clip.get_model_config(source.model), source.options["force_quick_gelu"]]
-    else:
-        folder = Path(source.model.partition(":")[2])
-        path = hub.cached(source.repo, hub.CONFIG_FILE) if source.repo else folder / hub.CONFIG_FILE
-        assert path is not None
-        told = json.loads(path.read_text("utf-8"))["model_cfg"]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vsearch.ingest.pipeline import Ingestion, Options, ingest
+from vsearch.ingest.respace import RespaceOptions, respace
 from vsearch.ingest.vectors import add_vectors
 
-__all__ = ["Ingestion", "Options", "add_vectors", "ingest"]
+__all__ = ["Ingestion", "Options", "RespaceOptions", "add_vectors", "ingest", "respace"]

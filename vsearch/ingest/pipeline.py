@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vsearch.decode import Decoded, DecodePool, Job, Limits, Same
-from vsearch.errors import EncoderError, EncoderUnavailable
+from vsearch.ingest.columns import with_columns
+from vsearch.ingest.embedding import embed_each
 from vsearch.ingest.survey import Survey, survey
 from vsearch.sources import Source
 from vsearch.store import Addition, Batch, Record, Snapshot, Store
 from vsearch.store.records import MISSING, RACY
-from vsearch.types import AddReport, Failure, Item, PixelSpec, Progress
+from vsearch.types import AddReport, Details, Failure, Item, PixelSpec, Progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -106,8 +107,14 @@ class Ingestion:
         self._failures += looked.failures
         self._batch.failures += looked.failures
         self._batch.healed += looked.forgotten
+        with self._store.snapshot() as snapshot:
+            known = snapshot.roots()
+        self._batch.roots = tuple(r for r in looked.roots if not (r.rstrip(b"/") + b"/").startswith(known))
         for id, record in looked.updates.items():
             self._batch.updates[id] = record
+            self._commit_if_large()
+        for id, details in looked.details.items():
+            self._batch.details[id] = details
             self._commit_if_large()
         self._commit()
 
@@ -129,7 +136,8 @@ class Ingestion:
             for item in self._looked.todo:
                 id = snapshot.at_path(item.path)
                 record = None if id is None else snapshot.record(id)
-                if record is not None:
+                # One without a vector in this space has to be read anew.
+                if id is not None and record is not None and not snapshot.is_absent(id):
                     records[item.path] = record
         return records
 
@@ -167,28 +175,38 @@ class Ingestion:
             if id is not None and record is not None and record.content == same.content:
                 self._unchanged += 1
                 self._batch.updates[id] = _refreshed(record, item, same)
+                self._describe(snapshot, id, item)
                 return
             moved = self._by_content.get(same.content)
             if moved:
                 old = moved.pop()
                 self._moved += 1
                 self._batch.updates[old] = _refreshed(self._vanished.pop(old), item, same)
+                self._describe(snapshot, old, item)
                 self._batch.healed.append(item.path)
                 return
             self._copy_vector(snapshot, item, same)
+
+    def _describe(self, snapshot: Snapshot, id: int, item: Item) -> None:
+        """Take over what the source says of a picture that is there already."""
+        known = snapshot.details(id)
+        if (details := with_columns(known, item.columns)) != known:
+            self._batch.details[id] = details
 
     def _copy_vector(self, snapshot: Snapshot, item: Item, same: Same | Decoded) -> bool:
         """Use the vector of a picture with the same bytes instead of embedding them again."""
         for id in snapshot.with_content(same.content):
             record = snapshot.record(id)
-            if record is not None:
+            if record is not None and not snapshot.is_absent(id):
                 vector = snapshot.vectors(np.array([id]))[0]
-                self._add(item, _refreshed(replace(record, added_ns=time.time_ns()), item, same), vector)
+                details = same.details if isinstance(same, Decoded) else snapshot.details(id)
+                record = _refreshed(replace(record, added_ns=time.time_ns()), item, same)
+                self._add(item, record, vector, details)
                 return True
         return False
 
-    def _add(self, item: Item, record: Record, vector: NDArray[np.float32]) -> None:
-        self._batch.additions.append(Addition(record, vector))
+    def _add(self, item: Item, record: Record, vector: NDArray[np.float32], details: Details) -> None:
+        self._batch.additions.append(Addition(record, vector, with_columns(details, item.columns)))
         self._batch.healed.append(item.path)
         self._added += 1
 
@@ -207,23 +225,14 @@ class Ingestion:
             if isinstance(vector, str):
                 self._fail(item, Failure(item.path, "embed", vector, decoded.size, decoded.mtime_ns))
             else:
-                self._add(item, _new_record(item, decoded), vector)
+                self._add(item, _new_record(item, decoded), vector, decoded.details)
         self._commit()
 
     def _embed(self, fresh: list[tuple[Item, Decoded]]) -> list[NDArray[np.float32] | str]:
         """The vector of each picture, or why it has none: one bad picture does not take its batch with it."""
         if not fresh:
             return []
-        pixels = np.stack([decoded.pixels for _, decoded in fresh])
-        encode = self._encoder().encode_images
-        try:
-            return list(encode(pixels))
-        except EncoderUnavailable:
-            raise
-        except EncoderError as error:
-            if len(fresh) == 1:
-                return [str(error)]
-            return [vector for one in fresh for vector in self._embed([one])]
+        return embed_each(self._encoder(), np.stack([decoded.pixels for _, decoded in fresh]))
 
     def _commit_if_large(self) -> None:
         if len(self._batch) >= BATCH_IMAGES * 4:

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
+from vsearch.ingest.columns import with_columns
 from vsearch.sources import Source
 from vsearch.store import Record, Snapshot, Store
 from vsearch.store.records import MISSING, RACY
-from vsearch.types import Failure, Item
+from vsearch.types import Details, Failure, Item
 
 _LOOKUPS = 1024
 
@@ -22,6 +23,7 @@ class Survey:
     """The outcome of one look at a source.
 
     todo: pictures to read.  updates: id → record of those that are back or have another caption.
+    details: id → details of those of which a table says something else than before.
     vanished: id → record of pictures under the source's folders that it did not show.
     empty_roots: folders that show none of their indexed pictures.
     forgotten: paths of remembered failures that are gone.  planned: paths in ``todo`` or known to fail.
@@ -29,6 +31,7 @@ class Survey:
 
     todo: list[Item] = field(default_factory=list)
     updates: dict[int, Record] = field(default_factory=dict)
+    details: dict[int, Details] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     vanished: dict[int, Record] = field(default_factory=dict)
     unchanged: int = 0
@@ -81,13 +84,17 @@ def _classify(snapshot: Snapshot, item: Item, seen: bytearray, found: Survey, re
     if id < len(seen):
         seen[id] = 1
     record = snapshot.record(id)
-    if record is None or not same_file(record, item):
+    if record is None or not same_file(record, item) or snapshot.is_absent(id):
         found.planned.add(item.path)
         found.todo.append(item)
         return
     found.unchanged += 1
     if record.missing or record.caption != item.caption:
         found.updates[id] = replace(record, caption=item.caption, flags=record.flags & ~MISSING)
+    if item.columns is not None:
+        old = snapshot.details(id)
+        if (details := with_columns(old, item.columns)) != old:
+            found.details[id] = details
 
 
 def same_file(record: Record, item: Item) -> bool:

@@ -13,8 +13,10 @@ import numpy as np
 import xxhash
 
 from vsearch.errors import DimensionMismatch, SourceError
+from vsearch.ingest.columns import with_columns
+from vsearch.sources.cells import plain
 from vsearch.store import Addition, Batch, Record, Store
-from vsearch.types import Progress
+from vsearch.types import Details, Progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,8 +63,6 @@ def _check_shapes(dim: int, uris: Sequence[Uri], vectors: Rows, meta: Mapping[st
         raise DimensionMismatch(
             f"vectors of shape {vectors.shape} and type {vectors.dtype}; this index holds rows of {dim} floats"
         )
-    if unknown := sorted(set(meta) - set(META)):
-        raise SourceError(f"meta has {unknown[0]!r}; it may have: {', '.join(META)}")
     for what, given in (("uris", uris), *meta.items()):
         if len(given) != len(vectors):
             raise SourceError(f"{len(given):,} {what} for {len(vectors):,} vectors; give one for each")
@@ -105,7 +105,8 @@ def _addition(
         height=_side(told.get("height"), first + row),
         caption=str(told["caption"]) if told.get("caption") else None,
     )
-    return Addition(record, scaled[row].astype(np.float32))
+    others = {key: plain(value) for key, value in told.items() if key not in META}
+    return Addition(record, scaled[row].astype(np.float32), with_columns(Details(), others))
 
 
 def _side(value: Any, row: int) -> int:

@@ -8,11 +8,11 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsearch.errors import SourceError
+from vsearch.sources.cells import typed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +25,9 @@ COLUMNS = {
     "width": ("width", "original_width"),
     "height": ("height", "original_height"),
 }
+
+# Tables that hold nothing but text: what a column holds is told from all of its values.
+_TEXT_ONLY = (".csv", ".tsv")
 
 Row = Mapping[str, Any]
 
@@ -56,7 +59,7 @@ def read_vector(path: Path) -> NDArray[np.floating]:
 
 
 def read_meta(path: Path, count: int) -> Meta:
-    """The uris, captions and sizes that a .parquet, .csv, .tsv or .jsonl table has for ``count`` vectors.
+    """What a .parquet, .csv, .tsv or .jsonl table has for ``count`` vectors: uris, captions, sizes, other columns.
 
     Raises SourceError, also when the table has another number of rows.
     """
@@ -70,7 +73,10 @@ def read_meta(path: Path, count: int) -> Meta:
     found = {len(values) for values in columns.values()}
     if found != {count}:
         raise SourceError(f"{path}: has {found.pop():,} rows for {count:,} vectors; give one for each, in their order")
-    return Meta([str(uri or "") for uri in columns.pop("uri", [])], columns)
+    uris = [str(uri or "") for uri in columns.pop("uri", [])]
+    if path.suffix.lower() in _TEXT_ONLY:
+        columns = {name: values if name in COLUMNS else typed(values) for name, values in columns.items()}
+    return Meta(uris, columns)
 
 
 def _load(path: Path) -> NDArray[Any]:
@@ -93,22 +99,29 @@ def _told(rows: NDArray[Any]) -> str:
 
 
 def _columns(path: Path, rows: Iterable[Row]) -> dict[str, list[Any]]:
-    """The columns that are known by one of their names, by their first name."""
+    """All columns, of which rows may lack some; those that are known by one of their names, by their first name."""
     kept: dict[str, list[Any]] = {}
-    wanted: dict[str, str] = {}
-    for number, row in enumerate(rows):
-        if number == 0:
-            wanted = _wanted(path, row)
-            kept = {name: [] for name in wanted}
-        for name, column in wanted.items():
-            value = row.get(column)
-            kept[name].append(None if isinstance(value, float) and math.isnan(value) else value)
+    known: dict[str, str] = {}
+    count = 0
+    for row in rows:
+        if count == 0:
+            known = _known(path, row)
+            kept = {name: [] for name in known.values()}
+        for column, value in row.items():
+            if column:  # A line of a .csv file may have more fields than its header.
+                values = kept.setdefault(known.get(column, column), [])
+                values += [None] * (count - len(values))
+                values.append(None if isinstance(value, float) and math.isnan(value) else value)
+        count += 1
+    for values in kept.values():
+        values += [None] * (count - len(values))
     return kept or {"uri": []}
 
 
-def _wanted(path: Path, row: Row) -> dict[str, str]:
+def _known(path: Path, row: Row) -> dict[str, str]:
+    """Column → the name that it is known by."""
     found = {name: next((c for c in known if c in row), None) for name, known in COLUMNS.items()}
-    wanted = {name: column for name, column in found.items() if column is not None}
+    wanted = {column: name for name, column in found.items() if column is not None}
     if not wanted:
         known = ", ".join(column for columns in COLUMNS.values() for column in columns)
         raise SourceError(f"{path}: has the columns {', '.join(map(repr, row))}; none of these: {known}")
@@ -140,21 +153,23 @@ def _jsonl(path: Path) -> Iterator[Row]:
 
 
 def _parquet(path: Path) -> Iterator[Row]:
-    try:
-        parquet = import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise SourceError(
-            f"{path}: reading Parquet needs pyarrow, which is not installed: pip install pyarrow, or give the table "
-            "as .csv or .jsonl"
-        ) from error
+    import pyarrow.parquet as parquet
+
     try:
         file = parquet.ParquetFile(os.fspath(path))
-        known = {column for columns in COLUMNS.values() for column in columns}
-        chosen = [name for name in file.schema_arrow.names if name in known]
-        for batch in file.iter_batches(columns=chosen or None):
+        chosen = [field.name for field in file.schema_arrow if not _holds_vectors(field.type)]
+        for batch in file.iter_batches(columns=chosen):
             yield from batch.to_pylist()
     except ValueError as error:  # pyarrow's own errors are ValueErrors
         raise SourceError(f"{path}: is no whole Parquet file ({error})") from error
+
+
+def _holds_vectors(kind: Any) -> bool:
+    """Whether a column of a Parquet file holds lists of numbers: the vectors themselves, and nothing to filter by."""
+    import pyarrow as pa
+
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return bool(is_list and (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)))
 
 
 _READERS: dict[str, Callable[[Path], Iterator[Row]]] = {

@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 from vsearch.store.batch import Addition, Batch
+from vsearch.store.described import BLOCK_IDS
 from vsearch.store.records import Derived, Generation, Head, Record, Segment, Space
 from vsearch.store.snapshot import Snapshot
 from vsearch.store.store import Store
 
-__all__ = ["Addition", "Batch", "Derived", "Generation", "Head", "Record", "Segment", "Snapshot", "Space", "Store"]
+__all__ = [
+    "BLOCK_IDS",
+    "Addition",
+    "Batch",
+    "Derived",
+    "Generation",
+    "Head",
+    "Record",
+    "Segment",
+    "Snapshot",
+    "Space",
+    "Store",
+]

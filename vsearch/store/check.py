@@ -52,6 +52,7 @@ def check(store: Store) -> Findings:
             _check_tables(store, snapshot, found)
             if not found.bad_tables:
                 _check_segments(store, snapshot, found)
+                _check_other_spaces(store, snapshot, found)
             if snapshot.space.generation is not None:
                 _check_generation(store, snapshot, snapshot.space.generation, found)
             _check_derived(store, snapshot, found)
@@ -99,6 +100,7 @@ def _told(
     for name, count in unlisted.items():
         if count:
             yield f"{count} pictures are not in the list of {name}"
+    shown = {id for id in shown if not snapshot.is_absent(id)}
     if odd := sorted(set(snapshot.live_ids().tolist()) ^ shown - set(damaged)):
         yield f"the list of live ids disagrees with the records about {len(odd)} pictures (first id {odd[0]})"
     if (images + len(damaged), missing) != (snapshot.head.images, snapshot.head.missing) and not damaged:
@@ -107,8 +109,23 @@ def _told(
         pass  # Each is compared with its checksum as it is read.
 
 
+def _check_other_spaces(store: Store, live: Snapshot, found: Findings) -> None:
+    """Damage to a space that is not live costs no picture: it is embedded again from the files, or removed."""
+    for space in store.all_spaces():
+        if space.name == live.space.name:
+            continue
+        inside = Findings()
+        with store.tolerant_snapshot(space.name) as snapshot:
+            _check_segments(store, snapshot, inside)
+        found.bytes += inside.bytes
+        mend = f"remove it with: vsearch spaces remove {space.name}"
+        found.problems += (f"space {space.name}, which is not in use: {problem}; {mend}" for problem in inside.problems)
+
+
 def _check_segments(store: Store, snapshot: Snapshot, found: Findings) -> None:
     ids = snapshot.kept_ids()
+    if snapshot.space.name != snapshot.head.space:
+        ids = ids[ids < snapshot.space.end_id]
     covered = np.zeros(len(ids), bool)
     whole = {r.segment.number: r for r in snapshot.readers}
     for segment in snapshot.space.segments:

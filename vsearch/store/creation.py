@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from glob import escape
 from pathlib import Path
+from typing import Any
 
 import lmdb
 import msgspec
@@ -14,10 +15,11 @@ from vsearch import files
 from vsearch.errors import IndexLocked
 from vsearch.store.environment import Environment, create_environment
 from vsearch.store.layout import Layout, format_line
-from vsearch.store.records import Head, Space, encode
+from vsearch.store.records import Head, Space, decode, encode
 from vsearch.types import EncoderInfo, PixelSpec
 
 HEAD_KEY = b"head"
+SPACE_KEY = b"space/"
 
 
 def fill(layout: Layout, identity: str, info: EncoderInfo) -> None:
@@ -32,7 +34,7 @@ def fill(layout: Layout, identity: str, info: EncoderInfo) -> None:
         with env.write() as txn:
             table = env.tables[b"state"]
             txn.put(HEAD_KEY, encode(Head(identity, space=space.name)), db=table)
-            txn.put(b"space/" + space.name.encode(), encode(space), db=table)
+            txn.put(SPACE_KEY + space.name.encode(), encode(space), db=table)
 
     try:
         create_environment(layout.meta, first_state)
@@ -58,6 +60,17 @@ def unpack_encoder(raw: bytes) -> EncoderInfo:
     """The description that ``pack_encoder`` made."""
     told = msgspec.json.decode(raw)
     return EncoderInfo(**{**told, "preprocess": PixelSpec(**told["preprocess"])})
+
+
+def read_spaces(txn: lmdb.Transaction, table: Any) -> list[Space]:
+    """All spaces that the table of states names, the oldest first."""
+    found = []
+    with txn.cursor(table) as cursor:
+        more = cursor.set_range(SPACE_KEY)
+        while more and cursor.key().startswith(SPACE_KEY):
+            found.append(decode(cursor.value(), Space, "a space"))
+            more = cursor.next()
+    return sorted(found, key=lambda space: space.key)
 
 
 def clear_scratch(root: Path) -> None:

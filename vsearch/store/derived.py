@@ -12,7 +12,7 @@ import msgspec
 
 from vsearch import files
 from vsearch.errors import IndexCorrupt
-from vsearch.store.records import Derived, decode, encode
+from vsearch.store.records import Derived, Space, decode, encode
 
 if TYPE_CHECKING:
     import lmdb
@@ -32,21 +32,36 @@ def publish(store: Store, what: str, write: Callable[[files.Sink], None], read_a
             files.make_dir(folder)
         name = f"{what}-{secrets.token_hex(16)}"
         published = files.publish(folder / name, write)
-        store.name_derived(space, what, Derived(name, published.length, published.sha256), read_at)
+        _name(store, space, what, Derived(name, published.length, published.sha256), read_at)
     store.collect_garbage()
 
 
 def confirm(store: Store, what: str, named: Derived, read_at: int) -> None:
     """Note that a file is what would be made now.  Raises DiskFull, IndexNotWritable."""
     with store.writing() as (_, space):
-        store.name_derived(space, what, named, read_at)
+        _name(store, space, what, named, read_at)
 
 
 def drop(store: Store) -> None:
     """Forget all files that were made from the live space.  Raises DiskFull, IndexNotWritable."""
     with store.writing() as (_, space):
-        store.forget_derived(space)
+        with store.edit() as (txn, tables):
+            forget(txn, tables[b"state"], space.name)
     store.collect_garbage()
+
+
+def forget(txn: lmdb.Transaction, table: Any, space: str) -> None:
+    """No derived file of a space is to be believed."""
+    for what in kinds_in(txn, table, space):
+        txn.delete(key(space, what), db=table)
+
+
+def _name(store: Store, space: Space, what: str, named: Derived, read_at: int) -> None:
+    """Commit which file is the one of its kind.  It is up to date if nothing was committed since ``read_at``."""
+    with store.edit() as (txn, tables):
+        as_of = txn.id() if txn.id() == read_at + 1 else 0
+        named = msgspec.structs.replace(named, as_of=as_of)
+        txn.put(key(space.name, what), encode(named), db=tables[b"state"])
 
 
 def problem(path: Path, named: Derived) -> str | None:
@@ -88,8 +103,3 @@ def all_in(txn: lmdb.Transaction, table: Any, space: str) -> list[Derived]:
 def key(space: str, what: str = "") -> bytes:
     """Key in the table of states; without ``what`` the start of the keys of all kinds."""
     return f"derived/{space}/{what}".encode()
-
-
-def pack(named: Derived, as_of: int) -> bytes:
-    """The value for LMDB.  as_of: the transaction it is up to date with."""
-    return encode(msgspec.structs.replace(named, as_of=as_of))

@@ -40,9 +40,19 @@ class Layout:
         """LMDB's data file."""
         return self.meta / "data.mdb"
 
+    @property
+    def spaces(self) -> Path:
+        """A folder for each joint space."""
+        return self.root / "spaces"
+
+    @property
+    def columns(self) -> Path:
+        """What filters read, derived from LMDB."""
+        return self.root / "columns"
+
     def space(self, name: str) -> Path:
         """All of one joint space."""
-        return self.root / "spaces" / name
+        return self.spaces / name
 
     def vectors(self, space: str) -> Path:
         """The vector segments of a space."""

@@ -56,6 +56,16 @@ def store(txn: lmdb.Transaction, table: Any, on: Iterable[int], off: Iterable[in
         txn.put(number.to_bytes(4, "big"), seal(block.tobytes()), db=table)
 
 
+def without(bitmap: NDArray[np.uint8], runs: Iterable[tuple[int, int]]) -> NDArray[np.uint8]:
+    """The bitmap with the bits of runs (start, stop) cleared; itself where there are none."""
+    gone = np.array([id for start, stop in runs for id in range(start, min(stop, len(bitmap) * 8))], np.int64)
+    if not len(gone):
+        return bitmap
+    bitmap = bitmap.copy()
+    np.bitwise_and.at(bitmap, gone >> 3, ~(np.uint8(1) << (gone & 7).astype(np.uint8)))
+    return bitmap
+
+
 def test(bitmap: NDArray[np.uint8], ids: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Whether each id is live; ids outside the bitmap are not."""
     inside = (ids >= 0) & (ids < len(bitmap) * 8)
@@ -68,4 +78,8 @@ def test(bitmap: NDArray[np.uint8], ids: NDArray[np.int64]) -> NDArray[np.bool_]
 
 def ids(bitmap: NDArray[np.uint8]) -> NDArray[np.int64]:
     """All live ids, ascending."""
-    return np.flatnonzero(np.unpackbits(bitmap, bitorder="little")).astype(np.int64)
+    there = np.flatnonzero(bitmap)
+    if len(there) > len(bitmap) // 4:
+        return np.flatnonzero(np.unpackbits(bitmap, bitorder="little")).astype(np.int64)
+    at, bit = np.nonzero(np.unpackbits(bitmap[there, None], axis=1, bitorder="little"))
+    return (there[at] * 8 + bit).astype(np.int64)

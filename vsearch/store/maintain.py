@@ -64,8 +64,12 @@ def compact(store: Store) -> int:
 
     Ids stay what they are, so FAISS generations stay right.
     """
-    with store.writing() as (_, space), store.snapshot() as snapshot:
-        gone = _rewrite_all(store, space, snapshot)
+    gone = 0
+    with store.writing() as (head, _):
+        for space in store.all_spaces():
+            with store.snapshot(space.name) as snapshot:
+                rows = _rewrite_all(store, space, snapshot)
+            gone += rows if space.name == head.space else 0
     store.collect_garbage()
     return gone
 
@@ -186,12 +190,13 @@ def _backup(store: Store, destination: Path) -> None:
         files.publish(to.format, lambda sink: sink.put(format_line(store.identity)))
         copied = Store.open(scratch)
         try:
-            with copied.read() as txn:
-                space = copied.space_in(txn, copied.head_in(txn))
+            spaces = copied.all_spaces()
         finally:
             copied.close()
         # A compaction may have taken a file away since the metadata was copied: FileNotFoundError, and start over.
-        _link_space(store.layout, to, space)
+        for space in spaces:
+            _link_space(store.layout, to, space)
+        _link_columns(store.layout, to)
         files.rename(scratch, destination)
         on_error.pop_all()
 
@@ -205,6 +210,14 @@ def _link_space(old: Layout, new: Layout, space: Space) -> None:
         files.make_dir(folder)
         for path in (old.ann(space.name) / space.generation.name).iterdir():
             files.link_or_copy(path, folder / path.name)
+
+
+def _link_columns(old: Layout, new: Layout) -> None:
+    """Column files are never changed, and are read only where the metadata name them."""
+    if old.columns.is_dir():
+        files.make_dir(new.columns)
+        for path in old.columns.iterdir():
+            files.link_or_copy(path, new.columns / path.name)
 
 
 def _link_rows(old: Path, new: Path, segment: Segment, dim: int) -> None:

@@ -125,7 +125,11 @@ class Derived(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Space(msgspec.Struct, frozen=True):
-    """One joint space: its encoder, its vectors, its live generation."""
+    """One joint space: its encoder, its vectors, its live generation.
+
+    absent: runs (start, stop) of ids of pictures that could not be embedded into this space.  Their rows are zeros, and
+    they are not found until ``index`` reads them again as new.
+    """
 
     key: int
     name: str
@@ -133,6 +137,23 @@ class Space(msgspec.Struct, frozen=True):
     dim: int
     segments: tuple[Segment, ...] = ()
     generation: Generation | None = None
+    absent: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def end_id(self) -> int:
+        """One past the last id that has a row."""
+        return self.segments[-1].end_id if self.segments else 0
+
+
+def with_runs(runs: tuple[tuple[int, int], ...], ids: list[int]) -> tuple[tuple[int, int], ...]:
+    """Runs (start, stop) in order, with ascending ids that lie behind them added."""
+    out = list(runs)
+    for id in ids:
+        if out and out[-1][1] == id:
+            out[-1] = (out[-1][0], id + 1)
+        else:
+            out.append((id, id + 1))
+    return tuple(out)
 
 
 class Head(msgspec.Struct, frozen=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,9 +24,9 @@ if TYPE_CHECKING:
     import lmdb
     from numpy.typing import NDArray
 
+_DESCRIPTIONS = (("the details", b"detail"), ("the tags", b"tag"))
 # Rows that are looked at together: their float32 form stays in the cache while it is multiplied.
 BLOCK_ROWS = 2048
-_DESCRIPTIONS = (("the details", b"detail"), ("the tags", b"tag"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +166,12 @@ class Snapshot:
         """All files that were made from the live space."""
         return derived.all_in(self._txn, self._tables[b"state"], self.space.name)
 
+    def is_absent(self, id: int) -> bool:
+        """Whether a picture has no vector in this space, because it could not be read when the space was made."""
+        runs = self.space.absent
+        at = bisect_right(runs, (id, sys.maxsize)) - 1
+        return at >= 0 and id < runs[at][1]
+
     def count(self, table: Any) -> int:
         """Entries of a table."""
         return int(self._txn.stat(table)["entries"])
@@ -171,6 +179,13 @@ class Snapshot:
     def is_live(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether each id may be shown."""
         return live_ids.test(self.live, ids)
+
+    @property
+    def shown(self) -> int:
+        """How many pictures may be shown."""
+        if not self.space.absent:
+            return self.head.images - self.head.missing
+        return int(np.bitwise_count(self.live).sum())
 
     def live_ids(self) -> NDArray[np.int64]:
         """All ids that may be shown, ascending."""
@@ -181,6 +196,10 @@ class Snapshot:
 
         Rows are verified as in ``blocks``.  Raises IndexCorrupt for damaged rows and for an id without a row.
         """
+        return widen(self.rows(ids))
+
+    def rows(self, ids: NDArray[np.int64]) -> NDArray[np.float16]:
+        """Stored vectors of ids that exist, as they are stored: (n, dim) fp16.  Raises what ``vectors`` raises."""
         whole = self._rows_of_one(ids)
         if whole is not None:
             return whole
@@ -199,9 +218,15 @@ class Snapshot:
                 f"{len(lost)} pictures have no vector (first id {lost[0]}); embed them again with: vsearch repair",
                 tuple(int(i) for i in lost),
             )
-        return widen(out)
+        return out
 
-    def _rows_of_one(self, ids: NDArray[np.int64]) -> NDArray[np.float32] | None:
+    def blocks_of(self, ids: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float16]]]:
+        """The rows of some ids, ascending, as ``blocks`` gives those of all: nothing else is read."""
+        for first in range(0, len(ids), BLOCK_ROWS):
+            part = ids[first : first + BLOCK_ROWS]
+            yield part, self.rows(part)
+
+    def _rows_of_one(self, ids: NDArray[np.int64]) -> NDArray[np.float16] | None:
         """The rows of ids that lie in one segment without gaps: the usual case, and the one that has to be fast."""
         if not len(ids):
             return None
@@ -211,7 +236,8 @@ class Snapshot:
             if reader.ids is None and first <= low and high < first + reader.segment.rows:
                 rows = ids - first
                 self.verify_rows(reader, rows)
-                return widen(reader.rows.take(rows, axis=0))
+                taken: NDArray[np.float16] = reader.rows.take(rows, axis=0)
+                return taken
         return None
 
     def blocks(self, start: int = 0) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float16]]]:

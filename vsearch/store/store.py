@@ -15,15 +15,16 @@ import msgspec
 import numpy as np
 
 from vsearch import files
-from vsearch.errors import IndexClosed, IndexCorrupt, IndexExists, IndexNotWritable
+from vsearch.errors import IndexClosed, IndexCorrupt, IndexExists, IndexNotWritable, QueryError
 from vsearch.store import derived, described, segments
 from vsearch.store import live as live_ids
 from vsearch.store.batch import Batch, path_key
 from vsearch.store.changes import Changes, matrix_of
-from vsearch.store.creation import HEAD_KEY, clear_scratch, fill, unpack_encoder
+from vsearch.store.creation import HEAD_KEY, SPACE_KEY, clear_scratch, fill, read_spaces, unpack_encoder
 from vsearch.store.environment import Environment, open_environment
+from vsearch.store.garbage import sweep
 from vsearch.store.layout import Layout, read_format
-from vsearch.store.records import Derived, Head, Record, Segment, Space, decode, encode, seal
+from vsearch.store.records import Head, Record, Segment, Space, decode, encode, seal
 from vsearch.store.segments import CHUNK_ROWS, MAX_ROWS, SegmentReader
 from vsearch.store.snapshot import Snapshot, State, chunk_prefix, pack_failure
 from vsearch.store.trust import clean_note, must_verify
@@ -132,11 +133,11 @@ class Store:
             yield txn
 
     @contextmanager
-    def snapshot(self) -> Iterator[Snapshot]:
-        """One consistent moment.  Keep it short: it pins pages of the metadata."""
+    def snapshot(self, of: str | None = None) -> Iterator[Snapshot]:
+        """One consistent moment of the live space, or of the one named.  Keep it short: it pins metadata pages."""
         for _ in range(_TRIES):
             with self.read() as txn:
-                state = self._state_in(txn)
+                state = self._state_in(txn, of)
                 try:
                     readers = self._readers(state)
                 except FileNotFoundError:
@@ -149,10 +150,10 @@ class Store:
         )
 
     @contextmanager
-    def tolerant_snapshot(self) -> Iterator[Snapshot]:
+    def tolerant_snapshot(self, of: str | None = None) -> Iterator[Snapshot]:
         """A moment with those rows alone that can be mapped: for ``check`` and ``repair`` of a damaged index."""
         with self.read() as txn:
-            state = self._state_in(txn)
+            state = self._state_in(txn, of)
             readers = [r for s in state.space.segments if (r := self._salvage(state.space, s))]
             yield Snapshot(txn, self._env.tables, state, readers)
 
@@ -168,17 +169,21 @@ class Store:
                 return SegmentReader(folder, cut, space.dim, head)
         return None
 
-    def _state_in(self, txn: lmdb.Transaction) -> State:
+    def _state_in(self, txn: lmdb.Transaction, of: str | None = None) -> State:
         state = self._state
-        if state is not None and state.txn_id == txn.id():
+        if state is not None and state.txn_id == txn.id() and of in (None, state.space.name):
             return state
         head = self.head_in(txn)
+        space = self.space_in(txn, head, of)
         bitmap = live_ids.load(txn, self._env.tables[b"live"], head.next_id)
-        state = State(txn.id(), head, self.space_in(txn, head), bitmap)
-        self._state = state
+        state = State(txn.id(), head, space, live_ids.without(bitmap, space.absent))
+        if of in (None, head.space):
+            self._state = state
         return state
 
     def _readers(self, state: State) -> list[SegmentReader]:
+        if state.space.name != state.head.space:
+            return [self._map(state.space, segment, None) for segment in state.space.segments]
         known_for, readers = self._mapped
         if known_for is state:
             return readers
@@ -211,12 +216,23 @@ class Store:
             raise IndexCorrupt(f"{self.layout.data}: the metadata has lost its head; restore a backup")
         return decode(raw, Head, "the head")
 
-    def space_in(self, txn: lmdb.Transaction, head: Head) -> Space:
-        """The live space as of a transaction."""
-        raw = txn.get(b"space/" + head.space.encode(), db=self._env.tables[b"state"])
+    def space_in(self, txn: lmdb.Transaction, head: Head, of: str | None = None) -> Space:
+        """The live space, or the one named, as of a transaction.  Raises QueryError for one that there is not."""
+        raw = txn.get(SPACE_KEY + (of or head.space).encode(), db=self._env.tables[b"state"])
+        if raw is None and of not in (None, head.space):
+            raise QueryError(f"{self.layout.root}: has no space {of!r}; list them with: vsearch spaces")
         if raw is None:
             raise IndexCorrupt(f"{self.layout.data}: the metadata has lost the space {head.space!r}; restore a backup")
         return decode(raw, Space, "a space")
+
+    def all_spaces(self) -> list[Space]:
+        """All spaces as of now, the oldest first."""
+        with self.read() as txn:
+            return self.spaces_in(txn)
+
+    def spaces_in(self, txn: lmdb.Transaction) -> list[Space]:
+        """All spaces as of a transaction, the oldest first."""
+        return read_spaces(txn, self._env.tables[b"state"])
 
     def _add_later_tables(self) -> None:
         with files.storage_errors(self.layout.root), _lmdb_write_errors(self.layout.root):
@@ -242,17 +258,20 @@ class Store:
         """
         with self.writing() as (head, space):
             matrix = matrix_of(batch.additions, space.dim)
-            segment, chunks = self._append(head, space, matrix)
+            segment, chunks = self.append_rows(head.next_id, space, matrix)
             with self._env.write() as txn:
                 ids = self._apply(txn, batch, head)
-                table = self._env.tables[b"sums"]
-                for row, told in chunks:
-                    assert segment is not None
-                    txn.put(chunk_prefix(space.key, segment.number) + row.to_bytes(4, "big"), seal(told), db=table)
                 if segment is not None:
-                    kept = tuple(s for s in space.segments if s.number != segment.number)
-                    self._put_space(txn, msgspec.structs.replace(space, segments=(*kept, segment)))
+                    self.put_rows(txn, space, segment, chunks)
             return ids
+
+    def put_rows(self, txn: lmdb.Transaction, space: Space, segment: Segment, chunks: list[tuple[int, bytes]]) -> None:
+        """Name appended rows and their checksums."""
+        table = self._env.tables[b"sums"]
+        for row, told in chunks:
+            txn.put(chunk_prefix(space.key, segment.number) + row.to_bytes(4, "big"), seal(told), db=table)
+        kept = tuple(s for s in space.segments if s.number != segment.number)
+        self.put_space(txn, msgspec.structs.replace(space, segments=(*kept, segment)))
 
     @contextmanager
     def writing(self) -> Iterator[tuple[Head, Space]]:
@@ -275,15 +294,16 @@ class Store:
             self._broken = True
             raise
 
-    def _append(
-        self, head: Head, space: Space, matrix: NDArray[np.float16]
+    def append_rows(
+        self, first_id: int, space: Space, matrix: NDArray[np.float16]
     ) -> tuple[Segment | None, list[tuple[int, bytes]]]:
+        """Write rows behind those of a space, durable but not yet named; return their segment and its checksums."""
         if not len(matrix):
             return None, []
         tail = space.segments[-1] if space.segments else None
         folder = self.layout.vectors(space.name)
-        if tail is None or tail.ids_sha256 or tail.end_id != head.next_id or tail.rows >= MAX_ROWS:
-            tail = Segment(self.take_number("next_segment"), head.next_id, head.next_id, 0)
+        if tail is None or tail.ids_sha256 or tail.end_id != first_id or tail.rows >= MAX_ROWS:
+            tail = Segment(self.take_number("next_segment"), first_id, first_id, 0)
             segments.create(folder / tail.name, self.segment_header(space))
         segments.append(folder / tail.name, tail.rows, space.dim, matrix)
         starts = range(0, len(matrix), CHUNK_ROWS)
@@ -323,27 +343,22 @@ class Store:
         """Write the head."""
         txn.put(HEAD_KEY, encode(head), db=self._env.tables[b"state"])
 
-    def _put_space(self, txn: lmdb.Transaction, space: Space) -> None:
-        txn.put(b"space/" + space.name.encode(), encode(space), db=self._env.tables[b"state"])
-
-    def name_derived(self, space: Space, what: str, named: Derived, read_at: int) -> None:
-        """Commit which file is the one of its kind.  It is up to date if nothing was committed since ``read_at``."""
-        with self._env.write() as txn:
-            as_of = txn.id() if txn.id() == read_at + 1 else 0
-            txn.put(derived.key(space.name, what), derived.pack(named, as_of), db=self._env.tables[b"state"])
-
-    def forget_derived(self, space: Space) -> None:
-        """Commit that no derived file of a space is to be believed."""
-        with self._env.write() as txn:
-            for what in derived.kinds_in(txn, self._env.tables[b"state"], space.name):
-                txn.delete(derived.key(space.name, what), db=self._env.tables[b"state"])
+    def put_space(self, txn: lmdb.Transaction, space: Space) -> None:
+        """Write a space."""
+        txn.put(SPACE_KEY + space.name.encode(), encode(space), db=self._env.tables[b"state"])
 
     def replace_space(self, space: Space, edit: Callable[[Any, Any], None] | None = None) -> None:
         """Commit a new description of a space, with an edit of its checksums, in one transaction."""
         with self._env.write() as txn:
-            self._put_space(txn, space)
+            self.put_space(txn, space)
             if edit is not None:
                 edit(txn, self._env.tables[b"sums"])
+
+    @contextmanager
+    def edit(self) -> Iterator[tuple[Any, dict[bytes, Any]]]:
+        """A write transaction and the tables, for what has claimed the right to write."""
+        with self._env.write() as txn:
+            yield txn, self._env.tables
 
     def replace_records(self, records: dict[int, Record]) -> None:
         """Write all records and every list derived from them anew, in one transaction."""
@@ -375,16 +390,9 @@ class Store:
     def collect_garbage(self) -> None:
         """Unlink what the metadata does not name: leftovers of crashes, compacted segments, old generations."""
         with self.read() as txn:
-            space = self.space_in(txn, self.head_in(txn))
-            made = {named.name for named in derived.all_in(txn, self._env.tables[b"state"], space.name)}
-        named = {s.name for s in space.segments} | {s.ids_name for s in space.segments if s.ids_sha256}
-        generation = {space.generation.name} if space.generation else set()
-        with suppress(OSError):
-            folders = (self.layout.vectors(space.name), self.layout.ann(space.name), self.layout.derived(space.name))
-            for folder, keep in zip(folders, (named, generation, made), strict=True):
-                for path in folder.iterdir():
-                    if path.name not in keep:
-                        files.unlink(path)
+            spaces, table = self.spaces_in(txn), self._env.tables[b"state"]
+            made = {space.name: {d.name for d in derived.all_in(txn, table, space.name)} for space in spaces}
+        sweep(self.layout, spaces, made)
 
 
 @contextmanager

@@ -1,0 +1,203 @@
+"""Filters that try to get more than an answer, and such as are only wrong: more than three hundred of them."""
+
+from __future__ import annotations
+
+from itertools import product
+
+READERS = (
+    "read_text('{p}')",
+    "read_blob('{p}')",
+    "read_csv('{p}')",
+    "read_csv_auto('{p}')",
+    "read_parquet('{p}')",
+    "read_json('{p}')",
+    "parquet_scan('{p}')",
+    "parquet_metadata('{p}')",
+    "glob('{p}')",
+    "sniff_csv('{p}')",
+    "getenv('HOME')",
+    "current_setting('home_directory')",
+    "getvariable('x')",
+    "duckdb_secrets()",
+    "duckdb_settings()",
+    "pragma_version()",
+    "query('select 1')",
+    "query_table('columns')",
+    "json_serialize_sql('select 1')",
+    "json_execute_serialized_sql('x')",
+    "from_substrait('x')",
+    "nextval('s')",
+    "txid_current()",
+    "uuid()",
+    "random()",
+    "setseed(0.5)",
+    "gen_random_uuid()",
+    "version()",
+    "current_user()",
+    "current_schemas(true)",
+    "write_log('x')",
+    "sleep_ms(3000)",
+    "pg_sleep(3)",
+    "repeat('x', 1000000000)",
+    "lpad('x', 1000000000, 'y')",
+    "range(1000000000)",
+    "generate_series(1, 1000000000)",
+    "list_resize([1], 1000000000)",
+    "string_agg(name, ',')",
+    "count(*)",
+    "sum(width)",
+    "row_number() over ()",
+    "unnest([1, 2])",
+    "list_transform(tags, x -> x)",
+    "apply(tags, lambda x: x)",
+    "list_reduce(tags, (x, y) -> x)",
+    "error('x')",
+    "main.lower(name)",
+    "system.main.lower(name)",
+    "sum(width) filter (where true)",
+    "first(name order by id)",
+    "count(distinct name)",
+)
+SHAPES = ("{f} is not null", "width > 1 and {f} = 'x'", "case when true then {f} else 1 end = 1")
+
+STATEMENTS = (
+    "1); drop table columns; select (1",
+    "true; select 1",
+    "true); copy columns to '{p}'; --",
+    "true); attach '{p}' as x; --",
+    "true); install httpfs; --",
+    "true); load httpfs; --",
+    "true); set enable_external_access = true; --",
+    "true); pragma database_list; --",
+    "true); export database '{p}'; --",
+    "true); create table x as select 1; --",
+    "true); insert into columns select 1; --",
+    "true); delete from columns; --",
+    "true) union select 1 where (true",
+    "true) union all select id from read_csv('{p}') where (true",
+    "true) intersect select 1 where (true",
+    "true) group by (id",
+    "true) order by (id",
+    "true) limit (1",
+    "true) having (true",
+    "true) qualify (true",
+    "true) using sample (10",
+    "exists (select 1)",
+    "exists (from read_csv('{p}'))",
+    "width in (select 1)",
+    "width > (select count(*) from read_text('{p}'))",
+    "width = any (select 1)",
+    "(with x as (select 1) select * from x) = 1",
+    "width in (from columns)",
+    "width in (table columns)",
+    "(values (1)) = 1",
+    "(pragma version) = 1",
+    "* is null",
+    "columns(*) > 1",
+    "columns('w.*') > 1",
+    "columns.* is null",
+    "$1 = 1",
+    "? = 1",
+    "$name = 1",
+    "#1 = 1",
+    "name collate nocase = 'x'",
+    "columns.width > 1",
+    "main.columns.width > 1",
+    "'{p}'.x = 1",
+    "rowid > 1",
+    "width::blob is null",
+    "width::struct(a int) is null",
+    "cast(width as json) is null",
+    "cast(name as enum('a')) = 'a'",
+    "name::varchar[] is null",
+    "width::map(int, int) is null",
+    "(width, height) = (1, 2)",
+    "{{'a': 1}} is null",
+    "[x for x in tags] = tags",
+    "width at time zone 'x' is null",
+    "default = 1",
+    "grouping(width) = 1",
+    "width is of (int)",
+)
+
+UNBALANCED = tuple(
+    "".join(parts)
+    for parts in product(
+        ("", "width > ", "name = "), ("'", '"', "(", ")", "[", "$$", "/*", "E'", "''' ", "((1)", "'a' 'b' '")
+    )
+)
+PIECES = tuple(
+    f"{a} {b}"
+    for a, b in product(
+        ("width", "and", "not", "width >", "width in", "name like", "between 1"),
+        ("", "and", ">", "1 2", "in ()", "is", "5 or"),
+    )
+)
+
+LARGE = (
+    " and ".join(["width > 1"] * 3000),
+    " or ".join(["name like '%a%b%c%d%'"] * 1500),
+    "(" * 5000 + "true" + ")" * 5000,
+    "(" * 90 + "true" + ")" * 90,
+    "not " * 4000 + "true",
+    "-" * 3000 + "1 > 0",
+    "- " * 3000 + "1 > 0",
+    "width in (" + ",".join(map(str, range(4000))) + ")",
+    "width in (" + ",".join(map(str, range(400))) + ")",
+    "name = '" + "x" * 19_000 + "'",
+    "name = '" + "x" * 1_000_000 + "'",
+    "name like '" + "%a" * 5000 + "'",
+    "regexp_matches(name, '" + "(a*)*" * 200 + "b')",
+    "regexp_matches(name, '(a|a)*{1000}{1000}')",
+    "regexp_matches(name, '((((((a{1,99}){1,99}){1,99}){1,99})))')",
+    "name || name || name || name || name = 'x'",
+    " || ".join(["name"] * 2000) + " = 'x'",
+    "replace(replace(replace(name, 'a', 'aaaaaaaaaa'), 'a', 'aaaaaaaaaa'), 'a', 'aaaaaaaaaa') = ''",
+    "case " + "when width > 1 then true " * 800 + "end",
+    "1" * 5000 + " > width",
+    "width > 1e" + "9" * 50,
+    "2 ** 10 ** 10 > width",
+    "pow(10, 400) > width",
+    "width // 0 = 1",
+    "width % 0 is null",
+    "9223372036854775807 + 1 > width",
+    "width * 9223372036854775807 > 1",
+    "substring(name, -9223372036854775808, 9223372036854775807) = ''",
+    "date_trunc('x', taken) is null",
+    "interval '99999999999 years' > interval '1 day'",
+    "make_date(99999999, 99, 99) < taken",
+    "strftime(taken, '%' || name) = 'x'",
+    "a.b.c.d.e.f = 1",
+    "tags[-9223372036854775808] = 'x'",
+    "tags[1:1000000000] = tags",
+    "has_tag()",
+    "has_tag(1, 2, 3)",
+    "has_tag(tag := 'dog')",
+    "has_tag(width)",
+    "has_tag(null)",
+    "tag_confidence('dog', 'cat') > 1",
+    "levenshtein(name, '" + "y" * 10_000 + "') = 1",
+)
+
+CHARACTERS = tuple(
+    f"name = 'a' {c} true" for c in "\0\x01\x07\x1b\x7f\u00a0\u200b\u202e\u2028\ufeff\ufffe😀\ud800`@~^&|\\?!{}:;"
+) + (
+    "name = '\0'",
+    "name = '\ud800'",
+    "náme = 1",
+    "true) window w as (order by id",
+    "\N{FULLWIDTH LATIN SMALL LETTER W}idth > 1",
+    "-- width > 1",
+    "/* width > 1 */",
+    "width > 1 -- ; drop table columns",
+    "width > 1 /* ; */ and true",
+    " \n\t ",
+    "\r\nwidth\r\n>\r\n1",
+)
+
+
+def hostile(path: str) -> list[str]:
+    """All of them.  path: a file that none may read, for those that try."""
+    readers = [shape.format(f=function.format(p=path)) for function, shape in product(READERS, SHAPES)]
+    statements = [text.format(p=path) for text in STATEMENTS]
+    return [*readers, *statements, *UNBALANCED, *PIECES, *LARGE, *CHARACTERS]

@@ -1,0 +1,98 @@
+"""Heads over the bundled encoder: zero ones change nothing, trained ones are an encoder of their own."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny_clip import save_pairs
+
+from vsearch.embed import load_encoder
+from vsearch.embed.heads import MiniHeads
+from vsearch.embed.heads import apply as applied
+from vsearch.embed.mini import Mini
+from vsearch.errors import EncoderError, EncoderMismatch
+from vsearch.train import TrainConfig, read_pairs, train
+from vsearch.train.adapters import Adapter
+from vsearch.train.heads import MiniTrainee
+
+CPU = torch.device("cpu")
+TEXTS = ["a red apple on a table", "dog", ""]
+
+
+def quiet(*_):
+    pass
+
+
+def pixels(n: int = 3) -> np.ndarray:
+    random = np.random.default_rng(5)
+    coarse = [Image.fromarray(random.integers(0, 256, (9, 9, 3), dtype=np.uint8)) for _ in range(n)]
+    return np.stack([np.asarray(image.resize((260, 260))) for image in coarse])
+
+
+def saved(folder, fill: float | None = None):
+    trainee = MiniTrainee(TrainConfig(hidden=8), CPU, None, quiet, quiet)
+    if fill is not None:
+        torch.manual_seed(1)
+        for head in (trainee.image, trainee.text):
+            for parameter in head.parameters():
+                torch.nn.init.normal_(parameter, std=fill)
+    folder.mkdir()
+    trainee.save(folder, {})
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["linear", "mlp"])
+def test_numpy_computes_what_torch_trains(kind):
+    torch.manual_seed(0)
+    head = Adapter(20, 6, kind, 12, dropout=0.5).eval()
+    for parameter in head.parameters():
+        torch.nn.init.normal_(parameter)
+    x, base = torch.randn(7, 20), torch.randn(7, 6)
+    weights = {f"text.{name}": tensor.numpy() for name, tensor in head.state_dict().items()}
+    expected = head(base, x).detach().numpy() - base.numpy()
+    np.testing.assert_allclose(applied(weights, "text", x.numpy()), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_before_the_first_step_it_is_mini_itself_and_the_fingerprint_changes_with_the_weights(tmp_path):
+    mini, zero = Mini("cpu"), load_encoder(str(saved(tmp_path / "zero")))
+    other = load_encoder(str(saved(tmp_path / "other", fill=0.05)))
+    assert isinstance(zero, MiniHeads) and zero.info.name == f"local-dir:{tmp_path / 'zero'}"
+    np.testing.assert_allclose(zero.encode_texts(TEXTS), mini.encode_texts(TEXTS), atol=1e-6)
+    np.testing.assert_allclose(zero.encode_images(pixels()), mini.encode_images(pixels()), atol=1e-6)
+    assert np.abs(other.encode_texts(TEXTS) - mini.encode_texts(TEXTS)).max() > 0.01
+    assert len({mini.info.digest, zero.info.digest, other.info.digest}) == 3
+    assert zero.info.dim == 384 and zero.preprocess == mini.preprocess
+    again = MiniTrainee(TrainConfig(), CPU, None, quiet, quiet, tmp_path / "other")
+    assert again.digest == other.info.digest and again.image.state_dict()["0.weight"].shape == (8, 1664)
+
+
+def test_damaged_heads_and_heads_over_other_towers_are_refused(tmp_path):
+    folder = saved(tmp_path / "heads", fill=0.05)
+    raw = bytearray((folder / "heads.safetensors").read_bytes())
+    raw[-1] ^= 1
+    (folder / "heads.safetensors").write_bytes(raw)
+    with pytest.raises(EncoderError, match="damaged or of another training run"):
+        load_encoder(str(folder)).encode_texts(["a"])
+    told = json.loads((folder / "vsearch_heads.json").read_text())
+    (folder / "vsearch_heads.json").write_text(json.dumps({**told, "base": "0" * 64}))
+    with pytest.raises(EncoderMismatch, match="trained over another encoder mini"):
+        load_encoder(str(folder)).info  # noqa: B018
+    (folder / "vsearch_heads.json").write_text("{}")
+    with pytest.raises(EncoderError, match="cannot be read as a trained encoder"):
+        load_encoder(str(folder)).info  # noqa: B018
+
+
+def test_heads_learn_eight_pairs_and_the_folder_is_searched_with(tmp_path):
+    pairs = read_pairs(save_pairs(tmp_path / "pairs", 8))
+    config = TrainConfig(epochs=40, batch=8, hidden=64, dropout=0, weight_decay=0, patience=0, evaluate_every=20)
+    report = train(pairs, tmp_path / "run", encoder="mini", validation=pairs, config=config)
+    assert report.after["image_retrieval_recall@1"] == 1.0
+    encoder = load_encoder(str(report.encoder))
+    texts = encoder.encode_texts(pairs.texts)
+    from vsearch.decode import DecodePool, Job
+
+    with DecodePool(encoder.preprocess) as pool:
+        shown = np.stack([d.pixels for d in pool.map(Job(item.path) for item in pairs.items)])
+    assert (np.argmax(texts @ encoder.encode_images(shown).T, axis=1) == np.arange(8)).all()

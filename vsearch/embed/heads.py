@@ -1,0 +1,150 @@
+"""Trained heads over the towers of ``mini``: a folder of JSON and safetensors that is an encoder.
+
+    v = base + strength * head(input);  v / |v|
+
+For a text, base and input are its MiniLM vector.  For a picture, base is the vector that ``mini`` gives it, and input
+the classifier's pooled features followed by that vector.  A head is a linear map, or an MLP of two layers with a GELU
+between.  A head of zeros is ``mini`` itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from vsearch.embed.load import HEADS_FILE as CONFIG_FILE
+from vsearch.embed.mini import PICTURE_FEATURES, Mini
+from vsearch.embed.minilm import DIM, gelu
+from vsearch.embed.vectors import unit
+from vsearch.embed.weights import combined, sha256
+from vsearch.errors import EncoderError, EncoderMismatch
+from vsearch.types import EncoderInfo
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Matrix = NDArray[np.float32]
+
+WEIGHTS_FILE = "heads.safetensors"
+FORMAT = 1
+INPUTS = {"image": PICTURE_FEATURES + DIM, "text": DIM}
+
+
+class MiniHeads:
+    """``mini`` with trained heads.  Thread-safe.  A text needs numpy only."""
+
+    preprocess = Mini.preprocess
+    temperature = None  # what fits mini's cosines does not fit trained ones
+
+    def __init__(self, folder: Path, device: str | None = None, name: str | None = None) -> None:
+        self._folder = folder
+        self._name = name or f"local-dir:{folder}"
+        self.base = Mini(device)
+
+    @cached_property
+    def info(self) -> EncoderInfo:
+        """Name, fingerprint and dimension; the fingerprint changes with any bit of the heads.
+
+        Raises EncoderError, EncoderMismatch for heads that were trained over other towers.
+        """
+        told, base = self._told, self.base.info
+        if told["base"] != base.digest:
+            raise EncoderMismatch(
+                f"The heads in {self._folder} were trained over another encoder mini ({told['base'][:12]}) than this "
+                f"version of vsearch has ({base.digest[:12]}). Train them again: vsearch train PAIRS --encoder mini"
+            )
+        weights = combined([base.weights, self._checked_weights])
+        return EncoderInfo(self._name, weights, DIM, self.preprocess, {**base.settings, "strength": told["strength"]})
+
+    @property
+    def precision(self) -> str:
+        """Precision of the image tower on this machine and why, in words; loads the tower."""
+        return self.base.precision
+
+    def encode_texts(self, texts: Sequence[str]) -> Matrix:
+        """Embed texts as (n, 384) float32 unit vectors.  Raises EncoderError, EncoderUnavailable."""
+        vectors = self.base.encode_texts(texts)
+        return self._through("text", vectors, vectors)
+
+    def encode_images(self, pixels: NDArray[np.uint8]) -> Matrix:
+        """Embed (n, 260, 260, 3) uint8 pictures as (n, 384) float32 unit vectors.
+
+        Raises EncoderError, EncoderUnavailable.
+        """
+        pooled, vectors = self.base.look(pixels)
+        return self._through("image", vectors, np.concatenate([pooled, vectors], axis=1))
+
+    def _through(self, side: str, base: Matrix, x: Matrix) -> Matrix:
+        assert self.info
+        strength = np.float32(self._told["strength"][side])
+        what = "pictures" if side == "image" else "texts"
+        return unit(base + strength * apply(self.weights, side, x), what)
+
+    @cached_property
+    def _told(self) -> dict[str, Any]:
+        path = self._folder / CONFIG_FILE
+        try:
+            told = json.loads(path.read_text("utf-8"))
+            if told["format"] > FORMAT:
+                raise EncoderError(f"{path} was written by a newer vsearch (format {told['format']}); update vsearch")
+            return {key: told[key] for key in ("base", "strength", "weights")}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise EncoderError(
+                f"{path} cannot be read as a trained encoder: {error!r}. Copy the folder again, or train again."
+            ) from error
+
+    @cached_property
+    def _checked_weights(self) -> str:
+        path = self._folder / WEIGHTS_FILE
+        try:
+            found = sha256(path)
+        except OSError as error:
+            raise EncoderError(f"{path} cannot be read: {error.strerror}. Copy the folder again.") from error
+        if found != self._told["weights"]:
+            raise EncoderError(
+                f"{path} is damaged or of another training run: its SHA-256 is {found[:12]}…, and {CONFIG_FILE} says "
+                f"{self._told['weights'][:12]}…. Copy the folder again, or train again."
+            )
+        return found
+
+    @cached_property
+    def weights(self) -> dict[str, Matrix]:
+        """The heads' matrices, ``image.0.weight`` and so on.  Raises EncoderError."""
+        assert self._checked_weights
+        try:
+            weights: dict[str, Matrix] = load_file(self._folder / WEIGHTS_FILE)
+        except (OSError, SafetensorError) as error:
+            raise EncoderError(f"{self._folder / WEIGHTS_FILE} cannot be read: {error}.") from error
+        for side, width in INPUTS.items():
+            first = weights.get(f"{side}.0.weight")
+            if first is None or first.shape[1] != width:
+                raise EncoderError(f"{self._folder / WEIGHTS_FILE} holds no head for {side}s of {width} numbers.")
+        return weights
+
+
+def apply(weights: dict[str, Matrix], side: str, x: Matrix) -> Matrix:
+    """One head, ``image`` or ``text``: a linear map, or two with a GELU between.  (n, inputs) to (n, 384)."""
+    out: Matrix = x @ weights[f"{side}.0.weight"].T + weights[f"{side}.0.bias"]
+    if f"{side}.1.weight" in weights:
+        out = gelu(out) @ weights[f"{side}.1.weight"].T + weights[f"{side}.1.bias"]
+    return out
+
+
+def configuration(weights: bytes, strength: dict[str, float], told: dict[str, Any]) -> bytes:
+    """What ``vsearch_heads.json`` holds beside such weights.  told: how they were trained, for people."""
+    body = {
+        "format": FORMAT,
+        "base": Mini().info.digest,
+        "strength": strength,
+        "weights": hashlib.sha256(weights).hexdigest(),
+        "training": told,
+    }
+    return json.dumps(body, indent=1, sort_keys=True).encode() + b"\n"

@@ -1,0 +1,158 @@
+"""DuckDB, confined to one table: no files, no network, no extensions, no settings; little memory and little time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from vsearch.errors import FilterError
+from vsearch.filters.language import Condition, Filter, Language, error
+from vsearch.filters.schema import CODED
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Mask = NDArray[np.bool_]
+
+SECONDS = 2.0
+_CONFINED: dict[str, str | bool | int | float | list[str]] = {
+    "threads": "1",
+    "memory_limit": "1GB",
+    "temp_directory": "",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "allow_community_extensions": "false",
+    "python_enable_replacements": "false",
+}
+# The parser puts the two columns before the arguments of these.
+_MACROS = (
+    "CREATE MACRO has_tag(tags, confidences, tag) AS coalesce(list_contains(tags, tag), false), "
+    "(tags, confidences, tag, least) AS coalesce(confidences[list_position(tags, tag)] >= least, false)",
+    "CREATE MACRO tag_confidence(tags, confidences, tag) AS coalesce(confidences[list_position(tags, tag)], 0)",
+)
+
+
+class Engine:
+    """Answers filters over a table of columns with an ``id``, one at a time."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+        self._connection = duckdb.connect(":memory:", config=_CONFINED)
+        for macro in _MACROS:
+            self._connection.execute(macro)
+        # In this order: without external access no place for temporary files can be named, not even none.
+        self._connection.execute("SET enable_external_access = false")
+        self._connection.execute("SET lock_configuration = true")
+        self._language = Language(self._connection)
+        self._coded = {name: Codes(table, name) for name in table.schema.names if table.field(name).type == CODED}
+        self._connection.register("all_columns", table.slice(0, 0))
+        kinds = self._connection.execute("DESCRIBE all_columns").fetchall()
+        self.columns = {str(name): str(kind) for name, kind, *_ in kinds}
+
+    def close(self) -> None:
+        """Let go of the table."""
+        self._connection.close()
+
+    def matching(self, where: str, length: int) -> tuple[Mask, bool]:
+        """For which ids below ``length`` a filter holds, (length,) bool; and whether it will do so tomorrow.
+
+        Raises FilterError, also when it takes longer than two seconds.
+        """
+        with self._in_time(where):
+            told = self._language.parse(where, list(self.columns))
+            try:
+                return self._evaluate(told, length), not told.changing
+            except (duckdb.InterruptException, duckdb.OutOfMemoryException):
+                raise
+            except duckdb.Error as problem:
+                raise self._explained(told, problem, length) from problem
+
+    @contextmanager
+    def _in_time(self, where: str) -> Iterator[None]:
+        timer = threading.Timer(SECONDS, self._connection.interrupt)
+        timer.start()
+        try:
+            yield
+        except duckdb.InterruptException as late:
+            raise error(where, 0, f"this filter takes longer than {SECONDS:g} s") from late
+        except duckdb.OutOfMemoryException as large:
+            raise error(where, 0, f"this filter needs more than {_CONFINED['memory_limit']} of memory") from large
+        finally:
+            timer.cancel()
+
+    def _evaluate(self, told: Filter, length: int) -> Mask:
+        masks: list[Mask] = []
+        rest: list[Condition] = []
+        by_column: dict[str, list[Condition]] = {}
+        for condition in told.conditions:
+            (column,) = condition.columns if len(condition.columns) == 1 else ("",)
+            if column in self._coded:
+                by_column.setdefault(column, []).append(condition)
+            else:
+                rest.append(condition)
+        for column, conditions in by_column.items():
+            codes = self._coded[column]
+            masks.append(codes.spread(self._ids(codes.values, tuple(conditions), len(codes.values)), length))
+        if rest:
+            masks.append(self._ids(self._table, tuple(rest), length))
+        for other in masks[1:]:
+            masks[0] &= other
+        return masks[0]
+
+    def _ids(self, table: pa.Table, conditions: tuple[Condition, ...], length: int) -> Mask:
+        """Which ids below ``length`` a table has in rows that meet all conditions."""
+        self._connection.register("columns", table)
+        found = np.zeros(length, bool)
+        for chunk in self._connection.sql(self._language.statement(conditions)).to_arrow_table().column("id").chunks:
+            found[chunk.to_numpy()] = True
+        return found
+
+    def _explained(self, told: Filter, problem: duckdb.Error, length: int) -> FilterError:
+        """The error, pointing at the condition that it comes from."""
+        for condition in told.conditions:
+            try:
+                self._ids(self._table, (condition,), length)
+            except duckdb.Error as own:
+                return error(told.text, condition.position, _plain(own))
+        return error(told.text, 0, _plain(problem))
+
+
+class Codes:
+    """A column of few distinct texts: a condition on it is asked once for each of them, not for each picture.
+
+    values: table of all distinct values, null among them, with their codes as ``id``.
+    """
+
+    def __init__(self, table: pa.Table, name: str) -> None:
+        known: dict[str | None, int] = {}
+        self._chunks: list[tuple[NDArray[np.int64], NDArray[np.int16], NDArray[np.intp]]] = []
+        for ids, chunk in zip(table.column("id").chunks, table.column(name).chunks, strict=True):
+            own = [known.setdefault(value, len(known)) for value in chunk.dictionary.to_pylist()]
+            self._chunks.append((ids.to_numpy(), chunk.indices.to_numpy(), np.array(own, np.intp)))
+        self.values = pa.table({"id": np.arange(len(known)), name: pa.array(list(known), pa.string())})
+
+    def spread(self, values: Mask, length: int) -> Mask:
+        """From which values pass to which ids pass, (length,) bool."""
+        out = np.zeros(length, bool)
+        for ids, codes, own in self._chunks:
+            here = values[own]
+            if here.any():
+                first, last = int(ids[0]), int(ids[-1]) + 1
+                if last - first == len(ids):
+                    np.take(here, codes, out=out[first:last], mode="clip")
+                else:
+                    out[ids] = here[codes]
+        return out
+
+
+def _plain(problem: BaseException) -> str:
+    """What DuckDB says, without its own kind of error and its own mark."""
+    text: Any = str(problem).split("\n")[0]
+    head, colon, rest = text.partition(": ")
+    return str(rest if colon and head.endswith("Error") else text)

@@ -1,0 +1,11 @@
+"""Re-ranking: reading a picture and a text together, for the few best results of a search."""
+
+from __future__ import annotations
+
+from vsearch.rerank.fit import fit_reranker
+from vsearch.rerank.measure import measure_reranker
+from vsearch.rerank.reranker import Reranker
+from vsearch.rerank.saved import load_matcher, save_matcher
+from vsearch.rerank.train import MatchTraining
+
+__all__ = ["MatchTraining", "Reranker", "fit_reranker", "load_matcher", "measure_reranker", "save_matcher"]

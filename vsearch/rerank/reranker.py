@@ -1,0 +1,95 @@
+"""Scoring pictures against a text with a matcher, and putting the best results of a search in its order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from vsearch.decode import Decoded, DecodePool, Job
+from vsearch.embed.network import torch_errors
+from vsearch.embed.openclip import state_hash
+from vsearch.embed.patches import PatchEncoder, load_patches
+from vsearch.rerank.model import Matcher
+from vsearch.rerank.saved import load_matcher
+from vsearch.rerank.tokens import Tokens, narrow
+from vsearch.types import Failure, Hit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Matrix = NDArray[np.float32]
+
+BATCH = 64
+DEPTH = 50
+
+
+class Reranker:
+    """A matcher and the frozen towers that it reads.  Loaded by the first use of each."""
+
+    def __init__(self, model: Matcher, towers: PatchEncoder) -> None:
+        self.model = model
+        self.towers = towers
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], device: str | None = None) -> Reranker:
+        """The re-ranker that ``save_matcher`` wrote.  Raises EncoderUnavailable, EncoderError."""
+        model = load_matcher(folder)
+        return cls(model, load_patches(model.config.base, device))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, hex, over the weights."""
+        return state_hash(self.model)
+
+    def score(self, patches: Tokens, texts: Sequence[str]) -> Matrix:
+        """Logits of pairs: n pictures and n texts to (n,) float32; above 0 is likelier a match than not."""
+        tokens, there = self.towers.encode_tokens(texts)
+        out = [np.zeros(0, np.float32)]
+        with torch_errors(), torch.inference_mode():
+            for first in range(0, len(patches), BATCH):
+                part = slice(first, first + BATCH)
+                pair = patches[part].widen(), tokens[part], there[part]
+                out.append(self.model(*map(torch.from_numpy, pair)).numpy())
+        return np.concatenate(out)
+
+    def rerank(self, text: str, hits: Sequence[Hit], depth: int = DEPTH) -> list[Hit]:
+        """The first ``depth`` hits in the order of the matcher, the others behind them as they were.
+
+        The pictures are read from where they are; one that cannot be read any more comes after those that can.
+        The scores stay cosines, since a logit cannot be compared with them; ranks are counted anew.
+        Raises EncoderError, EncoderUnavailable.
+        """
+        first, rest = list(hits[:depth]), list(hits[depth:])
+        tokens, failures = read_patches([hit.raw_path for hit in first], self.towers)
+        lost = {failure.path for failure in failures}
+        there = [hit for hit in first if hit.raw_path not in lost]
+        scores = self.score(tokens, [text] * len(there))
+        order = [there[at] for at in np.argsort(-scores, kind="stable")]
+        found = [*order, *(hit for hit in first if hit.raw_path in lost), *rest]
+        return [replace(hit, rank=rank) for rank, hit in enumerate(found, 1)]
+
+
+def read_patches(paths: Sequence[bytes], towers: PatchEncoder) -> tuple[Tokens, list[Failure]]:
+    """Patches of picture files, decoded ahead: those of the ones that can be read, in order, and the others."""
+    failures: list[Failure] = []
+    parts: list[Tokens] = []
+    waiting: list[NDArray[np.uint8]] = []
+    with DecodePool(towers.preprocess) as pool:
+        for outcome in pool.map(map(Job, paths)):
+            if isinstance(outcome, Failure):
+                failures.append(outcome)
+            elif isinstance(outcome, Decoded):
+                waiting.append(outcome.pixels)
+            if len(waiting) == BATCH:
+                parts.append(narrow(towers.encode_patches(np.stack(waiting))))
+                waiting = []
+    if waiting:
+        parts.append(narrow(towers.encode_patches(np.stack(waiting))))
+    if not parts:
+        return Tokens(np.zeros((0, 0, 0), np.int8), np.zeros((0, 0), np.float32)), failures
+    return Tokens(np.concatenate([p.codes for p in parts]), np.concatenate([p.scales for p in parts])), failures
