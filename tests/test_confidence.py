@@ -50,7 +50,7 @@ def test_the_curve_is_what_it_says():
     assert told == pytest.approx([0.1, 0.5, 0.9])
     assert null.confidence(-5) < 1e-6 and null.confidence(5) > 1 - 1e-6, "no overflow at the ends"
     mean = np.full(4, 0.5, "<f4")
-    background = Background(9, mean.tobytes(), null, None)
+    background = Background(9, mean.tobytes(), null, None, None)
     query = np.array([1, 0, 0, 0], np.float32)
     assert background.confidence(query, "text", 0.5 + 0.25) == pytest.approx(0.5)
     assert background.confidence(query, "image", 0.9) is None
@@ -173,9 +173,16 @@ def test_texts_and_pictures_are_measured_apart_and_compare():
     assert NOTHING < 0.1
 
 
-def test_a_mixture_has_the_lesser_of_its_confidences():
+def test_a_mixture_is_compared_with_meaningless_mixtures():
+    """Half a text and half a picture: neither a text, whose scores are lower, nor a picture, whose are higher."""
     from vsearch.query import Embedded
 
-    told = Embedded(np.zeros((1, 2), np.float32), "text", frozenset(), has_pictures=True)
-    assert told.judged_as("text") == ("text", "image") and told.judged_as("image") == ("image",)
-    assert Embedded(told.vector, "text", frozenset()).judged_as("text") == ("text",)
+    told = Embedded(np.zeros((1, 2), np.float32), "text", frozenset(), "a-space", has_pictures=True)
+    assert (told.kind("text"), told.kind("image")) == ("mixed", "image")
+    assert Embedded(told.vector, "text", frozenset(), "a-space").kind("text") == "text"
+    rng = np.random.default_rng(5)
+    pictures = pictures_of(topics(30), 10, 1)
+    texts = unit(0.5 * topics(64, 9) + np.eye(DIM, dtype=np.float32)[1])
+    known = make(300, pictures, texts, lambda xq, _: (xq @ pictures.T).max(axis=1), rng)
+    means = {kind: known.null(kind).mean for kind in ("text", "mixed")}
+    assert means["text"] < means["mixed"] < known.null("image").mean

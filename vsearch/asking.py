@@ -97,7 +97,7 @@ class Asking:
                 return self._distinct(snapshot, told, count, asked, told.exclude | shown, allowed)
 
             found = window(find, k, offset)
-            return self._backgrounds.rated(snapshot, found, told.vector[0], told.judged_as(asked), min_confidence)
+            return self._backgrounds.rated(snapshot, found, told.vector[0], told.kind(asked), min_confidence)
 
     def pages(
         self,
@@ -120,7 +120,7 @@ class Asking:
             allowed = self.columns.matching(snapshot, where)
             allowed = older(snapshot.live if allowed is None else allowed, watermark)
             found = self._distinct(snapshot, told, page, asked, told.exclude | shown, allowed)
-            return self._backgrounds.rated(snapshot, found, told.vector[0], told.judged_as(asked))
+            return self._backgrounds.rated(snapshot, found, told.vector[0], told.kind(asked))
 
         return pages(lambda: self._store.snapshot(told.space), page, turn)
 

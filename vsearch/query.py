@@ -13,7 +13,7 @@ import numpy as np
 from vsearch.errors import DimensionMismatch, QueryError
 from vsearch.recipe import Modality
 from vsearch.store import Store
-from vsearch.types import Crop, EncoderInfo, Part, Query
+from vsearch.types import Crop, EncoderInfo, Kind, Part, Query
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,9 +43,9 @@ class Embedded:
     space: str
     has_pictures: bool = False
 
-    def judged_as(self, asked: Modality) -> tuple[Modality, ...]:
-        """Which backgrounds its hits are compared with, when it is searched as ``asked``: both for a mixture."""
-        return ("text", "image") if asked == "text" and self.has_pictures else (asked,)
+    def kind(self, asked: Modality) -> Kind:
+        """With what its hits are compared, when it is searched as ``asked``."""
+        return "mixed" if asked == "text" and self.has_pictures else asked
 
 
 def embed(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Target = Literal["pictures", "captions"]
+Kind = Literal["text", "image", "mixed"]  # what a query is made of
 QueryValue = Union[str, Path, "Image", "NDArray[np.floating]", "Crop"]
 
 

@@ -118,7 +118,8 @@ def query(
         images_there = 0 if hits else len(index)
     output.present(hits, terms.title)
     if hits:
-        _warn(hits, NOTHING, terms.title)
+        if not offset:
+            _warn(hits, NOTHING, terms.title)
         return Exit.DONE
     sure = f" with a confidence of {least:g} or more" if least else ""
     through = " that the filter lets through" if where is not None else ""

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from vsearch.errors import IndexCorrupt
-from vsearch.recipe import Modality
+from vsearch.types import Kind
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +21,7 @@ _LEAST_SPREAD = 1e-4
 
 
 class Null(msgspec.Struct, frozen=True):
-    """Mean and standard deviation of the best lift of meaningless queries of one modality."""
+    """Mean and standard deviation of the best lift of meaningless queries of one kind."""
 
     mean: float
     sd: float
@@ -34,7 +34,7 @@ class Null(msgspec.Struct, frozen=True):
 class Background(msgspec.Struct, frozen=True):
     """What is kept of a collection to tell confidences from.
 
-    count: pictures when it was made.  mean: their mean vector, dim float32 as bytes.  A modality without a null
+    count: pictures when it was made.  mean: their mean vector, dim float32 as bytes.  A kind of query without a null
     distribution has no confidences.
     """
 
@@ -42,19 +42,18 @@ class Background(msgspec.Struct, frozen=True):
     mean: bytes
     text: Null | None
     image: Null | None
+    mixed: Null | None
 
-    def null(self, modality: Modality) -> Null | None:
-        """The null distribution of a modality."""
-        return self.text if modality == "text" else self.image
+    def null(self, kind: Kind) -> Null | None:
+        """The null distribution of a kind of query."""
+        return {"text": self.text, "image": self.image, "mixed": self.mixed}[kind]
 
-    def confidence(self, query: Matrix, modality: Modality, score: float) -> float | None:
+    def confidence(self, query: Matrix, kind: Kind, score: float) -> float | None:
         """The confidence of a hit.  query: (dim,) of unit length.  None where it cannot be told."""
-        null = self.null(modality)
+        null = self.null(kind)
         if null is None:
             return None
-        return null.confidence(
-            float(lifts(np.array([score]), query[None], np.frombuffer(self.mean, "<f4"), modality)[0])
-        )
+        return null.confidence(float(lifts(np.array([score]), query[None], np.frombuffer(self.mean, "<f4"), kind)[0]))
 
     def pack(self) -> bytes:
         """As bytes of a file."""
@@ -82,14 +81,18 @@ def surrogates(rows: Matrix, count: int, rng: np.random.Generator) -> Matrix:
     coordinates = left * sizes
     repeats = -(-count // len(rows))
     shuffled = np.concatenate([rng.permuted(coordinates, axis=0) for _ in range(repeats)])[:count]
-    made: Matrix = (mean + shuffled @ axes).astype(np.float32)
-    made /= np.maximum(np.linalg.norm(made, axis=1, keepdims=True), np.float32(1e-12))
+    return scaled(mean + shuffled @ axes)
+
+
+def scaled(rows: Matrix) -> Matrix:
+    """Rows (n, dim) as float32 of unit length; one of length zero stays so, and finds nothing."""
+    made: Matrix = (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)).astype(np.float32)
     return made
 
 
-def lifts(scores: Matrix, queries: Matrix, mean: Matrix, modality: Modality) -> Matrix:
-    """Scores (n,) of queries (n, dim), those of texts without what the query gives to every picture."""
-    return scores - queries @ mean if modality == "text" else scores
+def lifts(scores: Matrix, queries: Matrix, mean: Matrix, kind: Kind) -> Matrix:
+    """Scores (n,) of queries (n, dim); without what the query gives to every picture, unless it is a picture."""
+    return scores if kind == "image" else scores - queries @ mean
 
 
 def null_of(best: Matrix) -> Null | None:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vsearch import phrases
-from vsearch.confidence.background import Background, Null, lifts, null_of, surrogates
+from vsearch.confidence.background import Background, Null, lifts, null_of, scaled, surrogates
 from vsearch.errors import EncoderError, IndexCorrupt, IndexNotWritable, QueryError
 from vsearch.recipe import Modality
 from vsearch.store import Snapshot, Store, derived
-from vsearch.types import Hit
+from vsearch.types import Hit, Kind
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,25 +60,22 @@ class Backgrounds:
         snapshot: Snapshot,
         hits: list[Hit],
         query: Matrix,
-        modalities: Sequence[Modality],
+        kind: Kind,
         least: float | None = None,
     ) -> list[Hit]:
         """Hits with their confidence, those of at least ``least`` where that is given.
 
-        query: (dim,) of unit length.  modalities: what it is made of; the least of their confidences counts, since a
-        mixture reaches higher scores than a text, whatever it means.
-        Raises QueryError for a ``least`` out of range, or when confidences are not known.
+        query: (dim,) of unit length.  Raises QueryError for a ``least`` out of range, or when confidences are not
+        known.
         """
         if least is not None and not 0 <= least <= 1:
             raise QueryError(f"a confidence of at least {least}; it is in [0, 1]")
         known = self.of(snapshot)
-        missing = next((m for m in modalities if known is None or known.null(m) is None), None)
-        if known is None or missing is not None:
+        if known is None or known.null(kind) is None:
             if least is not None:
-                raise QueryError(unknown(snapshot, missing or modalities[0]))
+                raise QueryError(unknown(snapshot, kind))
             return hits
-        sure = [min(known.confidence(query, m, hit.score) or 0.0 for m in modalities) for hit in hits]
-        told = [replace(hit, confidence=confidence) for hit, confidence in zip(hits, sure, strict=True)]
+        told = [replace(hit, confidence=known.confidence(query, kind, hit.score)) for hit in hits]
         return [hit for hit in told if least is None or (hit.confidence or 0.0) >= least]
 
     def renew(self, encode: Encode | None, best: Best) -> None:
@@ -86,7 +83,7 @@ class Backgrounds:
 
         encode: texts to (n, dim) unit vectors; None where the encoder knows no texts.  best: the highest score that
         each query (n, dim) of a modality finds in the collection, (n,).
-        Cost: 64 texts embedded, 2,048 rows read, 256 searches.  What cannot be read or written now is left for the
+        Cost: 64 texts embedded, 2,048 rows read, 384 searches.  What cannot be read or written now is left for the
         next time: the pictures are there without it.
         """
         with suppress(IndexCorrupt, IndexNotWritable):
@@ -107,22 +104,25 @@ def make(count: int, rows: Matrix, texts: Matrix | None, best: Best, rng: np.ran
     """The background of a collection of ``count`` pictures, of which ``rows`` (n, dim) are a random sample."""
     mean = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
 
-    def null(like: Matrix | None, modality: Modality) -> Null | None:
-        if like is None or len(like) < 2:
+    def null(queries: Matrix | None, kind: Kind) -> Null | None:
+        if queries is None:
             return None
-        queries = surrogates(like, QUERIES, rng)
-        return null_of(lifts(best(queries, modality), queries, mean, modality))
+        searched: Modality = "image" if kind == "image" else "text"
+        return null_of(lifts(best(queries, searched), queries, mean, kind))
 
-    some = rng.permutation(rows)[:PICTURES]
-    return Background(count, mean.astype("<f4").tobytes(), null(texts, "text"), null(some, "image"))
+    pictures = surrogates(rng.permutation(rows)[:PICTURES], QUERIES, rng)
+    phrased = surrogates(texts, QUERIES, rng) if texts is not None else None
+    mixed = scaled(pictures + phrased) if phrased is not None else None
+    nulls = null(phrased, "text"), null(pictures, "image"), null(mixed, "mixed")
+    return Background(count, mean.astype("<f4").tobytes(), *nulls)
 
 
-def unknown(snapshot: Snapshot, modality: Modality) -> str:
+def unknown(snapshot: Snapshot, kind: Kind) -> str:
     """Why there are no confidences, in words."""
     have = len(snapshot.live_ids())
     if have < FEWEST:
         return f"confidences need a collection of {FEWEST} pictures or more, and this one has {have}"
-    what = "texts" if modality == "text" else "pictures"
+    what = {"text": "texts", "image": "pictures", "mixed": "queries of texts and pictures"}[kind]
     return f"there are no confidences for {what} yet: they are prepared by the next run of vsearch index"
 
 
