@@ -118,7 +118,7 @@ def test_details_and_tags_go_with_their_picture_and_repair_mends_their_tables(tm
         index.store.commit(Batch(tags={i: (("t", 0.5),) for i in range(4)}))
         index.remove([0])
         with index.store.snapshot() as snapshot:
-            counts = index.store.entries_in(snapshot)
+            counts = snapshot.entries()
         assert (counts[b"detail"], counts[b"tag"]) == (2, 2)
         assert index.check().problems == ()
         with index.store._env.write() as txn:

@@ -265,8 +265,8 @@ def test_P18_what_was_added_a_moment_ago_is_found_from_this_and_another_process(
     index.add(vsearch.folder(photos))
     for searching in (index, reader):
         assert searching.search(photos / "pink.png", k=1, include_query=True)[0].path == photos / "pink.png"
-    asked = ("--image", photos / "pink.png", "--keep-query", "-k", 1, "--paths", "--index", index.path)
-    told = run("query", *asked, cwd=tmp_path)
+    asked = ("query", "--image", photos / "pink.png", "--keep-query", "-k", 1, "--paths", "--index", index.path)
+    told = run(*asked, cwd=tmp_path)
     assert told.stdout == f"{photos / 'pink.png'}\n", told.stderr
     reader.close()
 

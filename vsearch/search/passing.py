@@ -19,15 +19,21 @@ if TYPE_CHECKING:
 
 # Up to this share of the rows, reading those that a filter lets through one by one is quicker than reading all.
 SCATTERED = 0.5
+# A few pictures left out, such as those of the query, take no place that others would not fill.
+MANY = 64
 
 
 class Passing:
-    """Which pictures may be found: live ones, without those excluded, that a filter lets through."""
+    """Which pictures may be found: live ones, without those excluded, that a filter lets through.
+
+    narrowed: whether what is left out may have to do with the query, as a filter or earlier pages do.
+    """
 
     def __init__(self, snapshot: Snapshot, exclude: frozenset[int], allowed: Bitmap | None) -> None:
         self._snapshot = snapshot
         self.bitmap = _without(snapshot.live if allowed is None else snapshot.live & allowed, exclude)
         self.count = int(np.bitwise_count(self.bitmap).sum())
+        self.narrowed = allowed is not None or len(exclude) > MANY
 
     def exact(self, xq: Matrix, k: int, start: int = 0) -> tuple[Matrix, Ids]:
         """The k best of those with ids from ``start`` on, by comparing all of them."""

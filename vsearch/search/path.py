@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # From this share of a collection on, scoring candidates again costs more than scoring everything.
 MOST_CANDIDATES = 0.25
 # Up to this many numbers, rows times dimensions, comparing them all is quicker than any index.
-FEW = 1 << 20
+FEW = 1 << 19
 
 
 def search(

@@ -36,14 +36,13 @@ def search_passing(
     """The k best of the vectors that pass, by exact score: scores (nq, k) and ids (nq, k), -1 for none."""
     wanted = min(k * settings.rescore, len(ann))
     enough = min(wanted, ENOUGH * k)
-    narrowed = passing.count < len(ann)
-    if narrowed:
+    if passing.narrowed:
         settings = _widened(settings, ann, passing.count, enough)
     candidates = ann.search(xq, wanted, settings, passing.bitmap)
     scores, ids = rescore(xq, candidates, k, snapshot.vectors)
     open_, changed = np.arange(len(xq)), np.zeros(len(xq), bool)
     most = ann.core.nlist if ann.has_lists else len(ann) // STEP
-    while narrowed and settings.nprobe < most:
+    while passing.narrowed and settings.nprobe < most:
         late = changed | (candidates[:, enough - 1] < 0)
         if ann.has_lists:
             late |= _late(snapshot, ann, xq[open_], ids[open_], settings.nprobe)

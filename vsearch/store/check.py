@@ -83,7 +83,7 @@ def _check_tables(store: Store, snapshot: Snapshot, found: Findings) -> None:
             shown.add(id)
     found.problems += (f"metadata: {p}" for p in snapshot.damaged_descriptions())
     found.problems += (f"metadata: {p}" for p in _told(snapshot, damaged, shown, missing, found.images, unlisted))
-    entries = store.entries_in(snapshot)
+    entries = snapshot.entries()
     for table, name in ((b"path", "paths"), (b"content", "content hashes")):
         if not unlisted[name] and entries[table] != found.images:
             found.problems.append(

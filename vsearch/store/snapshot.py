@@ -172,9 +172,9 @@ class Snapshot:
         at = bisect_right(runs, (id, sys.maxsize)) - 1
         return at >= 0 and id < runs[at][1]
 
-    def count(self, table: Any) -> int:
-        """Entries of a table."""
-        return int(self._txn.stat(table)["entries"])
+    def entries(self) -> dict[bytes, int]:
+        """How many entries each table has."""
+        return {name: int(self._txn.stat(table)["entries"]) for name, table in self._tables.items()}
 
     def is_live(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether each id may be shown."""

@@ -372,10 +372,6 @@ class Store:
             described.drop_others(txn, self._env.tables, records.keys())
             self.put_head(txn, changes.finish())
 
-    def entries_in(self, snapshot: Snapshot) -> dict[bytes, int]:
-        """How many entries each table has, as of a snapshot."""
-        return {name: snapshot.count(table) for name, table in self._env.tables.items()}
-
     def copy_metadata(self, path: Path) -> None:
         """Copy the metadata as of one transaction to a new file, durable, while others write."""
         fd = files.create(path)
