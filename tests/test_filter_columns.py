@@ -184,3 +184,28 @@ def test_columns_of_different_kinds_become_the_widest_and_taken_names_get_an_und
 def test_vectors_with_another_number_of_values_are_refused(tmp_path: Path):
     with create(tmp_path / "i") as index, pytest.raises(SourceError, match="2 rating for 3 vectors"):
         index.add_vectors(["/a", "/b", "/c"], vectors(3), {"rating": [1, 2]})
+
+
+def test_column_files_that_cannot_be_written_are_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with create(tmp_path / "i") as index:
+        monkeypatch.setattr("vsearch.filters.blocks.write", full)
+        index.add_vectors(["/a", "/b"], vectors(2), {"rating": [1, 2]})
+        assert files(index) == {}
+        assert passing(index, "rating = 2") == [1]
+        monkeypatch.undo()
+        index.columns.refresh()
+        assert len(files(index)) == 1 and passing(index, "rating = 2") == [1]
+
+
+def test_tags_of_labels_are_in_column_files(tmp_path: Path, photos: Path):
+    with vsearch.create(tmp_path / "i", encoder="toy") as index:
+        index.add(vsearch.folder(photos))
+        before = set(files(index))
+        index.tag(["red", "blue"], min_confidence=0.0, top=2)
+        assert len(files(index)) == 1 and not before & set(files(index))
+        assert len(index.search("red", where="has_tag('red')")) == 6
+        index.clear_tags()
+        assert index.search("red", where="has_tag('red')") == []

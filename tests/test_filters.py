@@ -188,45 +188,47 @@ CLUSTERED, WIDE = 20_000, 128  # enough that what passes is searched by the inde
 
 
 @pytest.fixture(scope="module")
-def listed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Index, np.ndarray]]:
+def listed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Index, np.ndarray, np.ndarray]]:
+    """An index with lists, the vectors as stored, and the cluster of each: 40 subjects."""
     rng = np.random.default_rng(7)
-    centres = rng.standard_normal((40, WIDE))
-    xb = (centres[rng.integers(0, 40, CLUSTERED)] + 0.6 * rng.standard_normal((CLUSTERED, WIDE))).astype(np.float32)
+    centres, cluster = rng.standard_normal((40, WIDE)), rng.integers(0, 40, CLUSTERED)
+    xb = (centres[cluster] + 0.6 * rng.standard_normal((CLUSTERED, WIDE))).astype(np.float32)
     xb /= np.linalg.norm(xb, axis=1, keepdims=True)
     with vsearch.create(tmp_path_factory.mktemp("listed") / "i.vsearch", encoder=f"external:test:{WIDE}") as index:
         index.add_vectors([f"/p/{i}" for i in range(CLUSTERED)], xb)
         build(index.store, recipe.parse(LISTS), Goal())
-        yield index, xb.astype(np.float16).astype(np.float32)
+        yield index, xb.astype(np.float16).astype(np.float32), cluster
 
 
-# Without just those that are nearest, what is left lies in lists all around: the hardest there is.
-@pytest.mark.parametrize(
-    ("kind", "share", "least"),
-    [
-        *(("random", share, 0.95) for share in (0.9, 0.4, 0.1, 0.004)),
-        ("far", 0.9, 0.8),
-        ("far", 0.4, 0.95),
-        ("far", 0.1, 0.95),
-    ],
-)
-def test_an_index_answers_filters_fully_and_nearly_exactly(listed, kind: str, share: float, least: float):
-    index, xb = listed
-    rng, k = np.random.default_rng(8), 10
-    xq = xb[rng.choice(CLUSTERED, 20, replace=False)] + 0.05 * rng.standard_normal((20, WIDE)).astype(np.float32)
-    xq /= np.linalg.norm(xq, axis=1, keepdims=True)
-    found = 0
+Chosen = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
+FILTERS: dict[str, Chosen] = {
+    **{
+        f"{share:g} at random": lambda clusters, own, rng, share=share: rng.random(len(clusters)) < share
+        for share in (1.0, 0.9, 0.5, 0.25, 0.01)
+    },
+    "all but the own subject": lambda clusters, own, rng: clusters != own,
+    "half of the subjects, not the own": lambda clusters, own, rng: clusters % 2 != own % 2,
+    "ten other subjects": lambda clusters, own, rng: np.isin(clusters, (own + np.arange(1, 11)) % 40),
+    "one other subject": lambda clusters, own, rng: clusters == (own + 1) % 40,
+}
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_an_index_answers_filters_fully_and_nearly_exactly(listed, name: str):
+    index, xb, clusters = listed
+    rng, k, found = np.random.default_rng(8), 10, 0
+    own = rng.choice(CLUSTERED, 20, replace=False)
     with index.store.snapshot() as snapshot:
         generation = index._generations.of(snapshot)
         assert generation is not None
-        for query in xq:
-            scores = xb @ query
-            chosen = rng.random(CLUSTERED) < share if kind == "random" else scores <= np.quantile(scores, share)
+        for query, cluster in zip(xb[own], clusters[own].tolist(), strict=True):
+            chosen = FILTERS[name](clusters, cluster, rng)
             bitmap = np.packbits(np.pad(chosen, (0, len(snapshot.live) * 8 - CLUSTERED)), bitorder="little")
             _, ids = search(snapshot, query[None], k, "image", generation, allowed=bitmap)
             assert chosen[ids[0]].all() and len(set(ids[0].tolist())) == k
-            best = np.argsort(-np.where(chosen, scores, -np.inf), kind="stable")[:k]
+            best = np.argsort(-np.where(chosen, xb @ query, -np.inf), kind="stable")[:k]
             found += len(set(best.tolist()) & set(ids[0].tolist()))
-    assert found / (k * len(xq)) >= least
+    assert found / (k * len(own)) >= 0.95
 
 
 LISTS = """

@@ -152,7 +152,7 @@ def test_a_planted_circle_is_caught_and_lazy_imports_make_none():
 
 # ---------------------------------------------------------------- what an import costs
 
-HEAVY = "{'numpy', 'torch', 'faiss', 'open_clip', 'timm', 'PIL', 'lmdb'} & set(sys.modules)"
+HEAVY = "{'numpy', 'torch', 'faiss', 'duckdb', 'pyarrow', 'open_clip', 'timm', 'PIL', 'lmdb'} & set(sys.modules)"
 
 
 def heavy_after(code: str) -> str:

@@ -75,8 +75,12 @@ class Words(Asking):
         if not 0 <= min_confidence <= 1 or top < 1:
             raise QueryError(f"min_confidence {min_confidence} and top {top}; they are in [0, 1], and 1 or more")
         told = labels if isinstance(labels, Classifier) else self.classifier(labels)
-        return tag(self._store, told, least=min_confidence, top=top, progress=progress)
+        report = tag(self._store, told, least=min_confidence, top=top, progress=progress)
+        self.columns.refresh()
+        return report
 
     def clear_tags(self) -> int:
         """Take all tags away; return how many pictures had some.  Raises IndexNotWritable, DiskFull."""
-        return clear(self._store)
+        count = clear(self._store)
+        self.columns.refresh()
+        return count

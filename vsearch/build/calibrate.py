@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 DEEPEST = 100  # candidates for each result beyond which scoring again costs more than more lists
 STEP = 2**0.5
 # Chosen as the cheapest that just reaches a target on one set of queries, settings fall short on the next by chance.
-MARGIN = 0.003
+MARGIN = 0.006
 TIMED = 24  # queries for each timing of settings
 LATENCY = 200  # queries for the latency that is reported
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import xxhash
 
 from vsearch import files
+from vsearch.errors import IndexCorrupt
 from vsearch.filters.schema import batch
 from vsearch.store import Snapshot, Store
 
@@ -65,24 +66,25 @@ def numbers(snapshot: Snapshot, stamps: dict[int, str], block_ids: int) -> Itera
 def refresh(store: Store) -> None:
     """Write the column files that are missing and remove those that are no longer right.
 
-    Only the blocks of which something changed are made again.  Raises DiskFull, IndexNotWritable, IndexCorrupt.
+    Only the blocks of which something changed are made again.  Column files only save time: what cannot be written, on
+    a full disk, or made, of damaged records, is left to each process that filters, which will tell.
     """
     folder = store.layout.columns
-    with files.storage_errors(folder):
+    with suppress(OSError):
         if not folder.exists():
             files.make_dir(folder)
         there = {path.name for path in folder.iterdir()}
         with store.snapshot() as snapshot:
             wanted = {number: file_name(number, stamp) for number, stamp in snapshot.stamps().items()}
+        for name in there - set(wanted.values()):
+            files.discard(folder / name)
         for number, name in sorted(wanted.items()):
             if name not in there:
                 _write_block(store, number, name)
-        for name in there - set(wanted.values()):
-            files.discard(folder / name)
 
 
 def _write_block(store: Store, number: int, name: str) -> None:
     # A snapshot for each: one held for the whole run would pin pages.
-    with store.snapshot() as snapshot:
+    with suppress(IndexCorrupt), store.snapshot() as snapshot:
         if file_name(number, snapshot.stamps().get(number, "")) == name:
             write(store.layout.columns / name, build(snapshot, number))

@@ -68,7 +68,7 @@ class Columns:
     def refresh(self) -> None:
         """Write the column files of what has changed: without them each process makes those columns for itself.
 
-        ``Index.add`` and ``Index.add_vectors`` end with it.  Raises DiskFull, IndexNotWritable, IndexCorrupt.
+        All methods of ``Index`` that change what columns say end with it.
         """
         from vsearch.filters.blocks import refresh
 

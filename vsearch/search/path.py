@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 # From this share of a collection on, scoring candidates again costs more than scoring everything.
 MOST_CANDIDATES = 0.25
-# Up to this many numbers, rows times dimensions, comparing them all is quicker than any index.
-FEW = 1 << 19
+# Up to this many numbers, rows times dimensions, comparing all that a filter leaves is quicker than any index.
+FEW = 1 << 20
 
 
 def search(
@@ -43,7 +43,7 @@ def search(
     Returns scores (nq, k) float32, cosine in [-1, 1], highest first; ids (nq, k) int64, -1 where fewer exist.
     """
     passing = Passing(snapshot, exclude, allowed)
-    if generation is None or passing.count * xq.shape[1] <= FEW:
+    if generation is None or (passing.narrowed and passing.count * xq.shape[1] <= FEW):
         return passing.exact(xq, k)
     ann, settings = generation.index, generation.recipe.search(modality)
     wanted = k * settings.rescore

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     Ids = NDArray[np.int64]
     Matrix = NDArray[np.float32]
 
-# Lists visited grow with this power of how much a filter thins them out: with 0.2, filters that have nothing to do with
+# Lists visited grow with this power of how much a filter thins them out: with it, filters that have nothing to do with
 # the query were answered with the recall of unfiltered searches, or better, down to one picture of a thousand.
-WIDENING = 0.2
+WIDENING = 0.12
 # A filter that has to do with the query is known by its results.  Either the lists hold too little, fewer than this
 # many candidates for each result; or more than this share of the results comes from the last half of the lists, so
 # that more are to be expected behind them.  Then more lists are visited, four times as many each time, until that
