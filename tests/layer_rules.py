@@ -13,7 +13,7 @@ FLOORS = {
     1: ("sources", "decode", "files", "compare", "phrases", "prompts", "recipe", "recipes", "present"),
     2: ("embed", "store", "ann", "exact", "moving"),
     3: ("filters", "ingest", "search", "build", "explain", "query", "generations", "mend", "hits", "about")
-    + ("labels", "texts", "duplicates", "confidence"),
+    + ("labels", "texts", "duplicates", "confidence", "projection"),
     4: ("feedback", "paging"),
     5: ("asking",),
     6: ("words", "copies"),

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from vsearch import texts
+from vsearch import phrases, texts
 from vsearch.asking import Asking
+from vsearch.embed.external import is_external
 from vsearch.errors import QueryError
 from vsearch.hits import check_k
 from vsearch.labels import Classifier, clear, tag
+from vsearch.projection import Projection, named, project
 from vsearch.texts import TextSets
 from vsearch.types import Description, Hit, Label, Progress, Query, QueryValue, TagReport
 
@@ -34,6 +36,20 @@ class Words(Asking):
         """
         xq = self._embed(query).vector
         return Description(tuple(self._captions(xq, k)), tuple(texts.phrases(self._texts.phrases(), xq, k)))
+
+    def projection(self) -> Projection:
+        """Lay the collection out on a plane: what is alike lies near, in groups with names; see ``projection``.
+
+        Groups are named by their tags or by words of their captions, else by bundled phrases, of which the first 512
+        are embedded each time.  The same collection gives the same answer.  Raises EncoderError, IndexCorrupt.
+        """
+        with self._store.snapshot() as snapshot:
+            knows_texts = not is_external(self._store.encoder_info.name)
+            return named(project(snapshot), snapshot, self._sample_of_phrases if knows_texts else None)
+
+    def _sample_of_phrases(self) -> tuple[Sequence[str], Matrix]:
+        sample = phrases.load()[:512]
+        return sample, self.encoder.encode_texts(sample)
 
     def _captions(self, xq: Matrix, k: int) -> list[Hit]:
         check_k(k)

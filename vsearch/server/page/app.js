@@ -9,7 +9,7 @@ import * as keys from "./keys.js";
 import * as map from "./map.js";
 import * as panel from "./panel.js";
 import * as pictures from "./pictures.js";
-import { isUnwanted } from "./question.js";
+import { isUnwanted, know } from "./question.js";
 import * as results from "./results.js";
 import * as selection from "./selection.js";
 import { signIn, takeToken } from "./session.js";
@@ -92,7 +92,9 @@ function showView(state) {
 function moveTo(name) {
   api.use(name);
   $("collection").value = name || offered[0]?.name || "";
-  filters.explain((offered.find((each) => each.name === name) || offered[0])?.columns || []);
+  const columns = (offered.find((each) => each.name === name) || offered[0])?.columns || [];
+  filters.explain(columns);
+  know(columns);
   filters.forget();
   map.forget();
   selection.clear();
@@ -110,7 +112,7 @@ async function start() {
   }
   $("collection").replaceChildren(...offered.map(({ name }) => el("option", { value: name, text: name })));
   $("collection").hidden = offered.length < 2;
-  filters.explain(offered[0]?.columns || []);
+  moveTo("");
   restore();
   return results.ask();
 }

@@ -5,6 +5,7 @@ import { el, iconButton } from "./dom.js";
 import { basename, percent, sureness, title } from "./words.js";
 
 const WIDEST = 3;
+const SMALL = 180; // pixels; such pictures are not blown up
 
 /** acts: {like, more, less, detail, pick}, each called with the hit. */
 export function card(hit, acts) {
@@ -13,7 +14,8 @@ export function card(hit, acts) {
     alt: "", loading: "lazy", decoding: "async", src: thumb(hit.id),
     width: Math.round(200 * ratio), height: 200,
   });
-  const node = el("li", { class: "card", "data-id": hit.id, vars: { ratio: ratio.toFixed(4) } });
+  const small = hit.height > 0 && hit.height < SMALL ? " small" : "";
+  const node = el("li", { class: `card${small}`, "data-id": hit.id, vars: { ratio: ratio.toFixed(4) } });
   image.addEventListener("load", () => image.classList.add("there"));
   image.addEventListener("error", () => { node.classList.add("gone"); image.remove(); });
   const look = el("button", {

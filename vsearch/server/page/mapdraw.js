@@ -5,9 +5,10 @@ export const COLOURS = [
   "#6b8e23", "#5470c6", "#a0693c", "#d17fa6", "#4f8f6f", "#9a5fb0", "#7a8794", "#d08a2d",
 ];
 const NO_GROUP = "#9a9890";
-const MOST_PICTURES = 160;
+const MOST_SEEN = 160;
 const MOST_KEPT = 600;
 const PICTURE = 52;
+const CELL = 78;
 const REACH = 14;
 
 export class Drawing {
@@ -118,12 +119,25 @@ export class Drawing {
       const [x, y] = this.place(point);
       if (x > -60 && x < this.width + 60 && y > -60 && y < this.height + 60) seen.push([point, x, y]);
     }
-    const near = seen.length <= MOST_PICTURES;
+    const near = seen.length <= MOST_SEEN;
     this.size = near ? PICTURE : 0;
-    for (const [point, x, y] of seen) this.dot(point, x, y, near);
-    if (near) for (const [point, x, y] of seen) this.picture(point, x, y);
+    for (const each of seen) this.dot(...each, near);
+    for (const each of near ? seen : this.apart(seen)) this.picture(...each);
     this.canvas.dataset.drawn = near ? "pictures" : "dots";
     this.context.globalAlpha = 1;
+  }
+
+  /** Of what is seen, pictures that leave each other room: the first in each cell of a grid, no two neighbours. */
+  apart(seen) {
+    const taken = new Set();
+    return seen.filter(([point, x, y]) => {
+      if (this.group !== null && point[this.by] !== this.group) return false;
+      const [column, row] = [Math.floor(x / CELL), Math.floor(y / CELL)];
+      const beside = [-1, 0, 1].flatMap((dx) => [-1, 0, 1].map((dy) => `${column + dx},${row + dy}`));
+      if (beside.some((cell) => taken.has(cell))) return false;
+      taken.add(`${column},${row}`);
+      return true;
+    });
   }
 
   style(point) {

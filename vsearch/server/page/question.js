@@ -5,6 +5,13 @@ import { original as upload } from "./uploads.js";
 const quoted = (text) => `'${String(text).replaceAll("'", "''")}'`;
 const column = (name) => `"${name.replaceAll('"', '""')}"`;
 
+let kinds = new Map();
+
+/** The columns of the collection, [{name, kind}]: numbers are compared as such. */
+export function know(columns) {
+  kinds = new Map(columns.map(({ name, kind }) => [name, kind]));
+}
+
 /** The condition on the columns, or "" for none. */
 export function condition(state) {
   const all = [];
@@ -17,7 +24,9 @@ export function condition(state) {
 }
 
 function equals(name, value) {
-  return `${column(name)} = ${quoted(value)}`;
+  const isText = /char|text|string/i.test(kinds.get(name) ?? "text");
+  const plain = /^(-?\d+(\.\d+)?(e[-+]?\d+)?|true|false)$/i.test(value);
+  return `${column(name)} = ${!isText && plain ? value : quoted(value)}`;
 }
 
 /** The day after "2024-02-29", so that a range holds the whole of its last day. */
