@@ -13,7 +13,7 @@ from vsearch.hits import check_k
 from vsearch.labels import Classifier, clear, tag
 from vsearch.projection import Projection, named, project
 from vsearch.texts import TextSets
-from vsearch.types import Description, Hit, Label, Progress, Query, QueryValue, TagReport
+from vsearch.types import Description, Hits, Label, Progress, Query, QueryValue, TagReport
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,11 +51,11 @@ class Words(Asking):
         sample = phrases.load()[:512]
         return sample, self.encoder.encode_texts(sample)
 
-    def _captions(self, xq: Matrix, k: int) -> list[Hit]:
+    def _captions(self, xq: Matrix, k: int) -> Hits:
         check_k(k)
         known = self._texts.captions()
         with self._store.snapshot() as snapshot:
-            return texts.captions(snapshot, known, xq, k)
+            return Hits.of(texts.captions(snapshot, known, xq, k))
 
     def classifier(
         self, labels: Sequence[str], *, templates: Sequence[str] | None = None, temperature: float | None = None
