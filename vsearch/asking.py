@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from vsearch.filters import Columns
 from vsearch.generations import Generations
 from vsearch.hits import check_k, distinct
 from vsearch.paging import older, pages, window
-from vsearch.query import Embedded, embed, unit
+from vsearch.query import Decode, Embedded, decode_alone, embed, unit
 from vsearch.recipe import Modality
 from vsearch.search import search
 from vsearch.store import Snapshot, Store
@@ -38,6 +39,7 @@ class Asking:
     _store: Store
     _generations: Generations
     _backgrounds: Backgrounds
+    _decode: Decode = staticmethod(decode_alone)
 
     @property
     def encoder(self) -> Encoder:
@@ -81,10 +83,7 @@ class Asking:
         Raises QueryError, FilterError, DecodeError, EncoderError, IndexCorrupt.
         """
         check_k(k, offset)
-        told = self._embed(query, include_query)
-        if more or less:
-            with self._store.snapshot(told.space) as snapshot:
-                told = refined(snapshot, told, more, less)
+        told = self._embed(query, include_query, more, less)
         if target == "captions":
             if where is not None or offset:
                 raise QueryError("captions are searched without where and offset; leave them out")
@@ -99,6 +98,13 @@ class Asking:
             found = window(find, k, offset)
             return self._backgrounds.rated(snapshot, found, told.vector[0], told.kind(asked), min_confidence)
 
+    async def asearch(self, query: str | QueryValue | Query, k: int = 10, **options: Any) -> list[Hit]:
+        """Search in a thread, so that an event loop goes on meanwhile: takes, returns and raises as ``search``.
+
+        One that is cancelled is no longer waited for; its thread ends by itself.
+        """
+        return await asyncio.to_thread(self.search, query, k, **options)
+
     def pages(
         self,
         query: str | QueryValue | Query,
@@ -106,6 +112,10 @@ class Asking:
         *,
         modality: Modality | None = None,
         where: str | None = None,
+        more: Sequence[int] = (),
+        less: Sequence[int] = (),
+        include_query: bool = False,
+        min_confidence: float | None = None,
     ) -> Iterator[list[Hit]]:
         """All results, page by page, best first within and as a rule between pages; the last may have fewer.
 
@@ -113,14 +123,15 @@ class Asking:
         and nothing is shown twice or pushed off a page.  Takes what ``search`` takes, and raises what it raises.
         """
         check_k(page)
-        told = self._embed(query)
+        told = self._embed(query, include_query, more, less)
         asked = modality or told.modality
 
         def turn(snapshot: Snapshot, shown: frozenset[int], watermark: int) -> list[Hit]:
             allowed = self.columns.matching(snapshot, where)
-            allowed = older(snapshot.live if allowed is None else allowed, watermark)
+            if watermark < snapshot.head.next_id:
+                allowed = older(snapshot.live if allowed is None else allowed, watermark)
             found = self._distinct(snapshot, told, page, asked, told.exclude | shown, allowed)
-            return self._backgrounds.rated(snapshot, found, told.vector[0], told.kind(asked))
+            return self._backgrounds.rated(snapshot, found, told.vector[0], told.kind(asked), min_confidence)
 
         return pages(lambda: self._store.snapshot(told.space), page, turn)
 
@@ -189,6 +200,16 @@ class Asking:
         check_k(k)
         return search(snapshot, xq, k, modality, self._generations.of(snapshot), exclude, allowed)
 
-    def _embed(self, query: str | QueryValue | Query, include_query: bool = False) -> Embedded:
+    def _embed(
+        self,
+        query: str | QueryValue | Query,
+        include_query: bool = False,
+        more: Sequence[int] = (),
+        less: Sequence[int] = (),
+    ) -> Embedded:
         told = query if isinstance(query, Query) else Query(query)
-        return embed(told, self._store, self._encoder_of, include_query)
+        found = embed(told, self._store, self._encoder_of, include_query, self._decode)
+        if more or less:
+            with self._store.snapshot(found.space) as snapshot:
+                found = refined(snapshot, found, more, less)
+        return found

@@ -1,0 +1,28 @@
+"""The files of the page: a fixed list, read once, so that no request ever names a path."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+from starlette.responses import Response
+
+from vsearch.server.faults import Refused
+
+FILES = {
+    "index.html": "text/html; charset=utf-8",
+    "app.js": "text/javascript; charset=utf-8",
+    "style.css": "text/css; charset=utf-8",
+}
+
+
+def page_file(name: str) -> Response:
+    """One of them.  Raises Refused (404)."""
+    if name not in FILES:
+        raise Refused(404, "NotFound", "there is no such page")
+    return Response(_read(name), media_type=FILES[name], headers={"Cache-Control": "private, no-cache"})
+
+
+@cache
+def _read(name: str) -> bytes:
+    return files("vsearch.server").joinpath("page", name).read_bytes()
