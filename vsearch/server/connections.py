@@ -1,7 +1,7 @@
-"""Connections that cost little: their number is bounded, and a request's head must arrive in time.
+"""Connections that cost little: their number is bounded, heads must arrive and answers must be taken in time.
 
-uvicorn closes connections that are idle between two requests, but waits for ever for the first bytes of a request and
-for the rest of its head.
+uvicorn closes connections that are idle between two requests, but waits for ever for the first bytes of a request, for
+the rest of its head, and for a client that does not read its answer.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ class Connection(H11Protocol):
     """One connection of a client."""
 
     limits = Limits()
-    _timer: asyncio.TimerHandle | None = None
+    _timer: asyncio.TimerHandle | None = None  # for a head
+    _unread: asyncio.TimerHandle | None = None  # for a client that does not read
 
     @classmethod
     def within(cls, limits: Limits) -> type[Connection]:
@@ -46,7 +47,23 @@ class Connection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clock."""
         self._stop()
+        self._taken()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Start another clock: the client lets its answer lie."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(self.limits.send_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Stop it."""
+        self._taken()
+        super().resume_writing()
+
+    def _taken(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _start(self) -> None:
         self._timer = self.loop.call_later(self.limits.head_seconds, self._expire)

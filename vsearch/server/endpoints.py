@@ -25,6 +25,7 @@ class Endpoint:
     """One route.  answer: gets the service, the id where the path has one, and what was asked, in a thread.
 
     asks: query parameters.  takes: the JSON body, instead of them.  gives: a schema, or media types.
+    cached: it also gets what the client has already, as ``If-None-Match`` says.
     """
 
     method: str
@@ -35,6 +36,7 @@ class Endpoint:
     takes: type[schemas.In] | None = None
     gives: type[schemas.Out] | tuple[str, ...] = ("text/plain",)
     status: int = 200
+    cached: bool = False
 
     @property
     def has_id(self) -> bool:
@@ -61,8 +63,8 @@ ENDPOINTS = (
     Endpoint("POST", "/search", "Search", ask.search, takes=schemas.Search, gives=schemas.Answer),
     Endpoint("GET", "/similar/{id}", "More like this", ask.similar, schemas.Similar, gives=schemas.Answer),
     Endpoint("GET", "/items/{id}", "What is known of a picture", show.item, schemas.Of, gives=schemas.Item),
-    Endpoint("GET", "/thumbs/{id}", "A small JPEG without metadata", show.thumb, schemas.Thumb, gives=("image/jpeg",)),
-    Endpoint("GET", "/image/{id}", "The picture's own file", show.image, schemas.Of, gives=PICTURES),
+    Endpoint("GET", "/thumbs/{id}", "A small JPEG", show.thumb, schemas.Thumb, gives=("image/jpeg",), cached=True),
+    Endpoint("GET", "/image/{id}", "The picture's own file", show.image, schemas.Of, gives=PICTURES, cached=True),
     Endpoint("POST", "/classify", "Tell labels apart", ask.classify, takes=schemas.Classify, gives=schemas.Classes),
     Endpoint("GET", "/collections", "What there is to search", show.collections, gives=schemas.Collections),
     Endpoint("GET", "/facets", "Counts for filters", show.count, schemas.Filtered, gives=schemas.Facets),
@@ -80,17 +82,17 @@ async def respond(service: Service, endpoint: Endpoint, request: Request) -> Res
     given = (_id(request), asked) if endpoint.has_id else (asked,)
     if endpoint.answer is _session:
         given = (*given, request.client.host if request.client else "")
-    job = partial(_answered, endpoint, service, given, request.headers.get("if-none-match"))
+    if endpoint.cached:
+        given = (*given, request.headers.get("if-none-match"))
+    job = partial(_answered, endpoint, service, given)
     return await service.work.do(job)
 
 
-def _answered(endpoint: Endpoint, service: Service, given: tuple[Any, ...], have: str | None) -> Response:
+def _answered(endpoint: Endpoint, service: Service, given: tuple[Any, ...]) -> Response:
     told = endpoint.answer(service, *given)
-    if not isinstance(told, Response):
-        return Response(msgspec.json.encode(told), endpoint.status, media_type="application/json")
-    if have is not None and have == told.headers.get("etag"):
-        return Response(status_code=304, headers={"ETag": have, "Cache-Control": told.headers["cache-control"]})
-    return told
+    if isinstance(told, Response):
+        return told
+    return Response(msgspec.json.encode(told), endpoint.status, media_type="application/json")
 
 
 def _id(request: Request) -> int:

@@ -49,12 +49,10 @@ class Guard:
         """Check, answer, and turn whatever goes wrong into an error that tells nothing."""
         if scope["type"] != "http":  # no WebSockets here
             return
-        out = _Outgoing(send, self._limits.send_seconds)
+        out = _Outgoing(send)
         try:
             self._check(scope)
             await self._app(scope, _limited(scope, receive, self._limits.body_bytes, self._limits.body_seconds), out)
-        except _ClientGone:
-            raise
         except Exception as error:
             if out.started:  # too late for another answer: the connection is cut
                 raise
@@ -120,15 +118,11 @@ def _limited(scope: Scope, receive: Receive, most: int, seconds: float) -> Recei
 _CLOSE = {"Connection": "close"}
 
 
-class _ClientGone(Exception):
-    """A client that does not take its answer."""
-
-
 class _Outgoing:
-    """A ``send`` that adds the headers, and gives up on a client that takes too long."""
+    """A ``send`` that adds the headers."""
 
-    def __init__(self, send: Send, seconds: float) -> None:
-        self._send, self._seconds = send, seconds
+    def __init__(self, send: Send) -> None:
+        self._send = send
         self.started = False
 
     async def __call__(self, message: Message) -> None:
@@ -137,8 +131,4 @@ class _Outgoing:
             headers = MutableHeaders(raw=message["headers"])
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
-        try:
-            async with asyncio.timeout(self._seconds):
-                await self._send(message)
-        except TimeoutError:
-            raise _ClientGone("a client did not take its answer") from None
+        await self._send(message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -60,29 +61,27 @@ def count(service: Service, asked: schemas.Filtered) -> schemas.Facets:
     return service.collection(asked.collection).ask(counted)
 
 
-def thumb(service: Service, id: int, asked: schemas.Thumb) -> Response:
+def thumb(service: Service, id: int, asked: schemas.Thumb, have: str | None) -> Response:
     """Send a picture as a small JPEG without metadata."""
-    fd, tag = service.collection(asked.collection).ask(lambda index: _opened(index, id))
+    fd, name = service.collection(asked.collection).ask(lambda index: _opened(index, id))
     try:
-        return _jpeg(service.pixels.jpeg(fd, asked.size), f'"{tag}-{asked.size}"')
+        return _jpeg(service, fd, asked.size, f'"{name}-{asked.size}"', have)
     finally:
         os.close(fd)
 
 
-def image(service: Service, id: int, asked: schemas.Of) -> Response:
+def image(service: Service, id: int, asked: schemas.Of, have: str | None) -> Response:
     """Send the file itself, if it is of a format that browsers show; else a large JPEG of it."""
-    fd, tag = service.collection(asked.collection).ask(lambda index: _opened(index, id))
-    file = open(fd, "rb", buffering=0)
-    try:
+    fd, name = service.collection(asked.collection).ask(lambda index: _opened(index, id))
+    with ExitStack() as unless_sent:
+        file = unless_sent.enter_context(open(fd, "rb", buffering=0))
         media_type = MEDIA_TYPES.get(picture_format(os.pread(fd, 16, 0)) or "")
-        if media_type is not None:
-            return _Original(file, media_type, f'"{tag}"')
-        made = _jpeg(service.pixels.jpeg(fd, REMADE_SIDE), f'"{tag}-{REMADE_SIDE}"')
-    except BaseException:
-        file.close()
-        raise
-    file.close()
-    return made
+        if media_type is None:
+            return _jpeg(service, fd, REMADE_SIDE, f'"{name}-{REMADE_SIDE}"', have)
+        if have == f'"{name}"':
+            return _unchanged(have)
+        unless_sent.pop_all()
+        return _Original(file, media_type, f'"{name}"')
 
 
 def _opened(index: Index, id: int) -> tuple[int, str]:
@@ -95,8 +94,14 @@ def _opened(index: Index, id: int) -> tuple[int, str]:
     return fd, hashlib.sha256(told.encode()).hexdigest()[:32]
 
 
-def _jpeg(data: bytes, tag: str) -> Response:
-    return Response(data, headers={**_PICTURE_HEADERS, "ETag": tag}, media_type="image/jpeg")
+def _jpeg(service: Service, fd: int, side: int, tag: str, have: str | None) -> Response:
+    if have == tag:
+        return _unchanged(have)
+    return Response(service.pixels.jpeg(fd, side), headers=_PICTURE_HEADERS | {"ETag": tag}, media_type="image/jpeg")
+
+
+def _unchanged(tag: str) -> Response:
+    return Response(status_code=304, headers=_PICTURE_HEADERS | {"ETag": tag})
 
 
 class _Original(Response):
