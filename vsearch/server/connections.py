@@ -30,6 +30,7 @@ class Connection(H11Protocol):
     def connection_made(self, transport: Any) -> None:
         """Start the clock, unless there are too many already."""
         super().connection_made(transport)
+        self.access_log = False  # addresses hold what was asked
         if len(self.connections) > self.limits.connections:
             transport.abort()
             return
