@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 
@@ -54,6 +55,8 @@ def serve(
         token = make_token()
     place = Path(socket_path) if socket_path else None
     settings = Settings(host, port, place, token, frozenset(allow_host), writable)
+
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # any client can make it warn
 
     def ready(address: str) -> None:
         shown = address.partition("#")[0] + f" with the token in {token_file}" if token_file else address
