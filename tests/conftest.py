@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from serving import Client, serving
 
 import vsearch
 from vsearch.index import Index
@@ -40,3 +41,29 @@ def index(tmp_path: Path, photos: Path) -> Iterator[Index]:
         report = index.add(vsearch.folder(photos))
         assert (report.added, report.failed) == (6, 0)
         yield index
+
+
+@pytest.fixture(scope="session")
+def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index, closed, of 48 drawn pictures with captions, in two folders; only to be read."""
+    place = tmp_path_factory.mktemp("served")
+    folder = place / "pictures"
+    for number in range(48):
+        inside = folder / ("trips" if number % 3 == 0 else "home")
+        inside.mkdir(parents=True, exist_ok=True)
+        names = list(COLOURS)
+        left, right = COLOURS[names[number % 6]], COLOURS[names[number // 6 % 6]]
+        image = Image.new("RGB", (60 + number, 40), left)
+        image.paste(right, (30, 0, 60 + number, 40))
+        image.save(inside / f"{number:02}.png")
+        (inside / f"{number:02}.txt").write_text(f"{names[number % 6]} beside {names[number // 6 % 6]}\n")
+    with vsearch.create(place / "gallery.vsearch", encoder="toy") as made:
+        assert made.add(vsearch.folder(folder)).added == 48
+    return place / "gallery.vsearch"
+
+
+@pytest.fixture(scope="session")
+def server(gallery: Path) -> Iterator[Client]:
+    """A server of that index that asks for a token and only reads."""
+    with serving(gallery) as client:
+        yield client

@@ -21,8 +21,9 @@ FLOORS = {
     8: ("evaluate", "__init__"),  # __init__: the lazy names of `import vsearch`
     9: ("train",),
     10: ("rerank",),
-    11: ("server", "cli"),
-    12: ("__main__",),
+    11: ("server",),
+    12: ("cli",),
+    13: ("__main__",),
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 

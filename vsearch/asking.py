@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from vsearch.filters import Columns
 from vsearch.generations import Generations
 from vsearch.hits import Found, check_confidence, check_k, distinct, shown
 from vsearch.paging import older, pages, window
-from vsearch.query import Embedded, embed, unit
+from vsearch.query import Decode, Embedded, decode_alone, embed, unit
 from vsearch.recipe import Modality
 from vsearch.search import search
 from vsearch.store import Snapshot, Store
@@ -38,6 +39,7 @@ class Asking:
     _store: Store
     _generations: Generations
     _backgrounds: Backgrounds
+    _decode: Decode = staticmethod(decode_alone)
 
     @property
     def encoder(self) -> Encoder:
@@ -82,10 +84,7 @@ class Asking:
         """
         check_k(k, offset)
         check_confidence(min_confidence)
-        told = self._embed(query, include_query)
-        if more or less:
-            with self._store.snapshot(told.space) as snapshot:
-                told = refined(snapshot, told, more, less)
+        told = self._embed(query, include_query, more, less)
         if target == "captions":
             if where is not None or offset:
                 raise QueryError("captions are searched without where and offset; leave them out")
@@ -98,11 +97,14 @@ class Asking:
                 return self._distinct(snapshot, told, count, asked, told.exclude | before, allowed)
 
             found, rate = window(find, k, offset), self._rating(snapshot, told, asked)
-            if min_confidence is not None:
-                if rate is None:
-                    raise QueryError(unknown(snapshot, told.kind(asked)))
-                found = [one for one in found if rate(one.score) >= min_confidence]
-            return shown(found, offset + 1, rate)
+            return shown(self._sure(snapshot, told, asked, found, rate, min_confidence), offset + 1, rate)
+
+    async def asearch(self, query: str | QueryValue | Query, k: int = 10, **options: Any) -> Hits:
+        """Search in a thread, so that an event loop goes on meanwhile: takes, returns and raises as ``search``.
+
+        One that is cancelled is no longer waited for; its thread ends by itself.
+        """
+        return await asyncio.to_thread(self.search, query, k, **options)
 
     def pages(
         self,
@@ -111,6 +113,10 @@ class Asking:
         *,
         modality: Modality | None = None,
         where: str | None = None,
+        more: Sequence[int] = (),
+        less: Sequence[int] = (),
+        include_query: bool = False,
+        min_confidence: float | None = None,
     ) -> Iterator[Hits]:
         """All results, page by page, best first within and as a rule between pages; the last may have fewer.
 
@@ -118,14 +124,17 @@ class Asking:
         and nothing is shown twice or pushed off a page.  Takes what ``search`` takes, and raises what it raises.
         """
         check_k(page)
-        told = self._embed(query)
+        check_confidence(min_confidence)
+        told = self._embed(query, include_query, more, less)
         asked = modality or told.modality
 
         def turn(snapshot: Snapshot, before: frozenset[int], watermark: int, first: int) -> Hits:
             allowed = self.columns.matching(snapshot, where)
-            allowed = older(snapshot.live if allowed is None else allowed, watermark)
+            if watermark < snapshot.head.next_id:
+                allowed = older(snapshot.live if allowed is None else allowed, watermark)
+            rate = self._rating(snapshot, told, asked)
             found = self._distinct(snapshot, told, page, asked, told.exclude | before, allowed)
-            return shown(found, first, self._rating(snapshot, told, asked))
+            return shown(self._sure(snapshot, told, asked, found, rate, min_confidence), first, rate)
 
         return pages(lambda: self._store.snapshot(told.space), page, turn)
 
@@ -194,9 +203,35 @@ class Asking:
         check_k(k)
         return search(snapshot, xq, k, modality, self._generations.of(snapshot), exclude, allowed)
 
+    @staticmethod
+    def _sure(
+        snapshot: Snapshot,
+        told: Embedded,
+        asked: Modality,
+        found: list[Found],
+        rate: Rating | None,
+        least: float | None,
+    ) -> list[Found]:
+        """Those with that confidence.  Raises QueryError where confidences are not known."""
+        if least is None:
+            return found
+        if rate is None:
+            raise QueryError(unknown(snapshot, told.kind(asked)))
+        return [one for one in found if rate(one.score) >= least]
+
     def _rating(self, snapshot: Snapshot, told: Embedded, asked: Modality) -> Rating | None:
         return self._backgrounds.rating(snapshot, told.vector[0], told.kind(asked))
 
-    def _embed(self, query: str | QueryValue | Query, include_query: bool = False) -> Embedded:
+    def _embed(
+        self,
+        query: str | QueryValue | Query,
+        include_query: bool = False,
+        more: Sequence[int] = (),
+        less: Sequence[int] = (),
+    ) -> Embedded:
         told = query if isinstance(query, Query) else Query(query)
-        return embed(told, self._store, self._encoder_of, include_query)
+        found = embed(told, self._store, self._encoder_of, include_query, self._decode)
+        if more or less:
+            with self._store.snapshot(found.space) as snapshot:
+                found = refined(snapshot, found, more, less)
+        return found

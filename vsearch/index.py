@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from vsearch.build import Upkeep
     from vsearch.decode import Limits
     from vsearch.embed import Encoder
+    from vsearch.query import Decode
 
     Ids = NDArray[np.int64]
     Matrix = NDArray[np.float32]
@@ -99,6 +100,7 @@ class Index(Words, Copies):
     def __init__(self, store: Store, encoder: Encoder | None, notice: Notice) -> None:
         self._store = store
         self._encoder = encoder
+        self._through: Callable[[Encoder], Encoder] = lambda loaded: loaded
         self._notice = notice
         self._loading = threading.Lock()
         self._texts = TextSets(store, self._encode_texts, notice)
@@ -143,7 +145,7 @@ class Index(Words, Copies):
     def _encoder_of(self, info: EncoderInfo) -> Encoder:
         with self._loading:
             if self._encoder is None or self._encoder.info.digest != info.digest:
-                self._encoder = load_encoder(info.name, expect=info)
+                self._encoder = self._through(load_encoder(info.name, expect=info))
             return self._encoder
 
     @property
@@ -157,6 +159,14 @@ class Index(Words, Copies):
 
         check_same(encoder.info, self._store.encoder_info)
         self._encoder = encoder
+
+    def route(self, *, encoder: Callable[[Encoder], Encoder], decode: Decode) -> None:
+        """Embed through what ``encoder`` makes of each encoder that is loaded, read query pictures by ``decode``.
+
+        For servers, which gather the queries of many threads and keep processes for decoding.
+        """
+        with self._loading:
+            self._through, self._decode = encoder, decode
 
     def __len__(self) -> int:
         """How many pictures can be found."""

@@ -13,14 +13,19 @@ import numpy as np
 from vsearch.errors import DimensionMismatch, QueryError
 from vsearch.recipe import Modality
 from vsearch.store import Store
-from vsearch.types import Crop, EncoderInfo, Kind, Part, Query
+from vsearch.types import Box, Crop, EncoderInfo, Kind, Part, Query
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from vsearch.decode import Decoded
     from vsearch.embed import Encoder
+    from vsearch.types import PixelSpec
 
     Matrix = NDArray[np.float32]
+
+Decode = Callable[[bytes, "PixelSpec", "Box | None"], "Decoded"]
+"""Reads a picture file, or a part of it, for an encoder: ``vsearch.decode.decode_one``, or what stands in for it."""
 
 # Share of the weights from which on texts decide how widely is searched.  Texts lie apart from pictures in the joint
 # space, and a mixture lies between: with a fifth of text it is already turned away from where pictures are.  Taking it
@@ -48,8 +53,19 @@ class Embedded:
         return "mixed" if asked == "text" and self.has_pictures else asked
 
 
+def decode_alone(path: bytes, spec: PixelSpec, box: Box | None) -> Decoded:
+    """Decode in a process that is started for it.  Raises what ``decode_one`` raises."""
+    from vsearch.decode import decode_one
+
+    return decode_one(path, spec, box=box)
+
+
 def embed(
-    query: Query, store: Store, encoder: Callable[[EncoderInfo], Encoder], include_query: bool = False
+    query: Query,
+    store: Store,
+    encoder: Callable[[EncoderInfo], Encoder],
+    include_query: bool = False,
+    decode: Decode = decode_alone,
 ) -> Embedded:
     """Embed the parts, add them by their weights, scale to unit length.
 
@@ -67,7 +83,7 @@ def embed(
     known: set[int] = set()
     for part, weight in weighted:
         if not isinstance(part.value, str):
-            vector, ids = _vector(part, store, info, encoder)
+            vector, ids = _vector(part, store, info, encoder, decode)
             total += weight * vector.astype(np.float64)
             known |= ids
     if float(np.linalg.norm(total)) < 1e-6:
@@ -101,7 +117,7 @@ def unit(xq: Matrix) -> Matrix:
 
 
 def _vector(
-    part: Part, store: Store, info: EncoderInfo, encoder: Callable[[EncoderInfo], Encoder]
+    part: Part, store: Store, info: EncoderInfo, encoder: Callable[[EncoderInfo], Encoder], decode: Decode
 ) -> tuple[Matrix, set[int]]:
     """The vector of a part that is no text, (dim,) float32, and the ids under which it is indexed."""
     value = part.value
@@ -110,13 +126,13 @@ def _vector(
     if isinstance(value, np.ndarray):
         return _given(value, info.dim), set()
     assert not isinstance(value, str)
-    from vsearch.decode import decode_one, fit
+    from vsearch.decode import fit
 
     spec = info.preprocess
     picture, box = (value.picture, value.box) if isinstance(value, Crop) else (value, None)
     ids: set[int] = set()
     if isinstance(picture, Path):
-        decoded = decode_one(os.fsencode(picture), spec, box=box)
+        decoded = decode(os.fsencode(picture), spec, box)
         pixels, ids = decoded.pixels, _indexed(store, picture, decoded.content)
     else:
         pixels = fit(picture, spec, box)

@@ -16,6 +16,7 @@ from vsearch.cli.labels import classify, tag
 from vsearch.cli.machine import doctor, models
 from vsearch.cli.query import query
 from vsearch.cli.rerank import train_reranker
+from vsearch.cli.serve import serve
 from vsearch.cli.spaces import spaces
 from vsearch.cli.tell import errors, info
 from vsearch.cli.train import train
@@ -49,6 +50,7 @@ for command in (
     index,
     bring,
     query,
+    serve,
     explain,
     audit,
     describe,

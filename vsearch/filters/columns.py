@@ -60,6 +60,11 @@ class Columns:
                     self._kept.popitem(last=False)
             return bitmap
 
+    def table(self, snapshot: Snapshot) -> pa.Table:
+        """All columns, with a row for each picture that is kept, missing ones too.  Raises IndexCorrupt."""
+        with self._lock:
+            return self._current(snapshot).table
+
     def names(self) -> dict[str, str]:
         """The columns that there are, with what they hold in the words of SQL."""
         with self._store.snapshot() as snapshot, self._lock:

@@ -42,7 +42,7 @@ class Engine:
     """Answers filters over a table of columns with an ``id``, one at a time."""
 
     def __init__(self, table: pa.Table) -> None:
-        self._table = table
+        self.table = table
         self._connection = duckdb.connect(":memory:", config=_CONFINED)
         for macro in _MACROS:
             self._connection.execute(macro)
@@ -100,7 +100,7 @@ class Engine:
             codes = self._coded[column]
             masks.append(codes.spread(self._ids(codes.values, tuple(conditions), len(codes.values)), length))
         if rest:
-            masks.append(self._ids(self._table, tuple(rest), length))
+            masks.append(self._ids(self.table, tuple(rest), length))
         for other in masks[1:]:
             masks[0] &= other
         return masks[0]
@@ -117,7 +117,7 @@ class Engine:
         """The error, pointing at the condition that it comes from."""
         for condition in told.conditions:
             try:
-                self._ids(self._table, (condition,), length)
+                self._ids(self.table, (condition,), length)
             except duckdb.Error as own:
                 return error(told.text, condition.position, _plain(own))
         return error(told.text, 0, _plain(problem))

@@ -29,8 +29,8 @@ TELLING = 0.08
 def named(projection: Projection, snapshot: Snapshot, texts: Texts | None = None) -> Projection:
     """The same with names for its groups, no two of them alike.
 
-    A group is called by the tag that most of its pictures have; else by the one or two words that set its captions apart from
-    all captions; else by the text nearest to it.  texts: gives texts that groups may be called, with their
+    A group is called by the tag that most of its pictures have; else by the one or two words that set its captions
+    apart from all captions; else by the text nearest to it.  texts: gives texts that groups may be called, with their
     unit vectors (n, dim) in the joint space of the pictures; called only when they are needed.
     """
     words = _words_of_groups(projection, snapshot)

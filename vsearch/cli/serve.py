@@ -1,0 +1,79 @@
+"""``vsearch serve``."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+import click
+
+from vsearch.cli.say import say
+from vsearch.cli.where import find_index
+
+PORT = 7700
+
+
+@click.command()
+@click.argument("indexes", metavar="[INDEX ...]", nargs=-1)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="0: any free one.")
+@click.option("--socket", "socket_path", metavar="PATH", help="Listen on a Unix socket that only you can use, instead.")
+@click.option("--token-file", metavar="FILE", help="Keep the token there; made when it is missing.")
+@click.option("--no-token", is_flag=True, help="Let everyone on this machine in. Refused for other addresses.")
+@click.option("--allow-host", metavar="NAME", multiple=True, help="A further name by which browsers reach the server.")
+@click.option("--writable", is_flag=True, help="Let clients add pictures and forget them.")
+@click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
+def serve(
+    indexes: tuple[str, ...],
+    host: str,
+    port: int,
+    socket_path: str | None,
+    token_file: str | None,
+    no_token: bool,
+    allow_host: tuple[str, ...],
+    writable: bool,
+    open_page: bool,
+) -> None:
+    """Serve a page to search with, and the same as an HTTP API.
+
+    Only this machine can reach it, and only with the token in the address that is printed. Several indexes are
+    collections of one server. What others change in them, and indexes that are built anew, show without a restart.
+    """
+    if no_token and token_file:
+        raise click.UsageError("--no-token and --token-file exclude each other.")
+    paths = [find_index(named) for named in indexes or (None,)]
+    _need_server()
+    from vsearch.server import Settings
+    from vsearch.server import serve as run
+    from vsearch.server.tokens import make_token, token_in
+
+    token = None
+    if token_file:
+        token = token_in(Path(token_file))
+    elif not no_token and socket_path is None:
+        token = make_token()
+    place = Path(socket_path) if socket_path else None
+    settings = Settings(host, port, place, token, frozenset(allow_host), writable)
+
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # any client can make it warn
+
+    def ready(address: str) -> None:
+        shown = address.partition("#")[0] + f" with the token in {token_file}" if token_file else address
+        say(f"serving at {shown}\nstop with Ctrl-C")
+        if open_page and place is None:
+            click.launch(address)
+
+    run(paths, settings, ready)
+
+
+def _need_server() -> None:
+    try:
+        import prometheus_client  # noqa: F401
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        pip = f"{sys.executable} -m pip install"
+        raise click.ClickException(
+            f"the server is not installed ({error.name} is missing); type: {pip} 'vsearch-engine[serve]'"
+        ) from error

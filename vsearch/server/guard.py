@@ -1,0 +1,134 @@
+"""What every request passes before anything looks at it, and every answer on its way out.
+
+A page of another site must not be able to use this server through the visitor's browser.  Against DNS rebinding the
+``Host`` header must name this machine; against forged requests ``Origin`` and ``Sec-Fetch-Site`` must, where a browser
+sends them; there are no CORS headers, so what other sites could send they cannot read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from vsearch.server import faults
+from vsearch.server.faults import Refused
+from vsearch.server.settings import Settings
+from vsearch.server.tokens import Tokens
+
+PAGE_POLICY = (
+    "default-src 'none'; img-src 'self'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": PAGE_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cache-Control": "private, no-store",
+}
+_HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(?::([0-9]{1,5}))?")
+_PAGE = ("/", "/page/")
+
+
+class Guard:
+    """ASGI middleware around everything; its own answers, errors too, carry the same headers."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, tokens: Tokens) -> None:
+        self._app = app
+        self._hosts = settings.allowed_hosts
+        self._limits = settings.limits
+        self._tokens = tokens
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Check, answer, and turn whatever goes wrong into an error that tells nothing."""
+        if scope["type"] != "http":  # no WebSockets here
+            return
+        out = _Outgoing(send)
+        try:
+            self._check(scope)
+            await self._app(scope, _limited(scope, receive, self._limits.body_bytes, self._limits.body_seconds), out)
+        except Exception as error:
+            if out.started:  # too late for another answer: the connection is cut
+                raise
+            await faults.response(error)(scope, receive, out)
+
+    def _check(self, scope: Scope) -> None:
+        headers = Headers(scope=scope)
+        host = _host(headers.getlist("host"))
+        if host not in self._hosts:
+            raise Refused(403, "HostNotAllowed", "this server does not go by that name; see --allow-host")
+        _check_origin(headers, scope["path"])
+        if not _is_public(scope["method"], scope["path"]):
+            client = scope.get("client")
+            self._tokens.check(headers, client[0] if client else "")
+
+
+def _host(told: list[str]) -> str:
+    """The name in the only ``Host`` header, without its port; empty for anything else."""
+    found = _HOST.fullmatch(told[0]) if len(told) == 1 else None
+    return found[1] if found else ""
+
+
+def _check_origin(headers: Headers, path: str) -> None:
+    origin = headers.get("origin")
+    if origin is not None and origin not in (f"http://{headers['host']}", f"https://{headers['host']}"):
+        raise Refused(403, "CrossOrigin", "requests from other sites are refused")
+    site = headers.get("sec-fetch-site", "none")
+    if site not in ("same-origin", "none") and not path.startswith("/page/") and path != "/":
+        raise Refused(403, "CrossOrigin", "requests from other sites are refused")
+
+
+def _is_public(method: str, path: str) -> bool:
+    """Whether a request is for what holds no data: the page's own files, and the exchange of the token."""
+    if method in ("GET", "HEAD"):
+        return path == "/" or path.startswith("/page/")
+    return method == "POST" and path == "/session"
+
+
+def _limited(scope: Scope, receive: Receive, most: int, seconds: float) -> Receive:
+    """A ``receive`` that gives up on a body that is too long or too slow."""
+    deadline: float | None = None
+    length = 0
+
+    async def limited() -> Message:
+        nonlocal deadline, length
+        deadline = deadline or asyncio.get_running_loop().time() + seconds
+        try:
+            async with asyncio.timeout_at(deadline):
+                message = await receive()
+        except TimeoutError:
+            raise Refused(408, "TooSlow", "the body of the request did not arrive in time", _CLOSE) from None
+        length += len(message.get("body", b""))
+        if length > most:
+            raise Refused(413, "TooLarge", f"a request has at most {most:,} bytes", _CLOSE)
+        return message
+
+    declared = Headers(scope=scope).get("content-length", "")
+    if declared.isdecimal() and int(declared) > most:
+        raise Refused(413, "TooLarge", f"a request has at most {most:,} bytes", _CLOSE)
+    return limited
+
+
+_CLOSE = {"Connection": "close"}
+
+
+class _Outgoing:
+    """A ``send`` that adds the headers."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.started = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            headers = MutableHeaders(raw=message["headers"])
+            for name, value in HEADERS.items():
+                headers.setdefault(name, value)
+        await self._send(message)

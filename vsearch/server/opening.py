@@ -1,0 +1,57 @@
+"""Opening a picture's file for a client: beneath the folder it was indexed from, and through no link.
+
+A link that was put in the place of a folder or a file since is not followed, whenever it is put there: each component
+is opened from the folder before it with O_NOFOLLOW, and what was opened is what is read.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from vsearch.server.faults import Refused
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+def open_beneath(path: bytes, roots: tuple[bytes, ...]) -> int:
+    """A descriptor of the regular file at an absolute path.
+
+    roots: folders with a slash at their end; a file beneath none of them was indexed by its own name, and its folder
+    counts as one.  Raises Refused (404).
+    """
+    root = next((r for r in roots if path.startswith(r)), path[: path.rfind(b"/") + 1])
+    parts = path[len(root) :].split(b"/")
+    if not root.startswith(b"/") or any(part in (b"", b".", b"..") for part in parts):
+        raise gone()
+    try:
+        fd = _walk(root, parts)
+    except (OSError, ValueError):
+        raise gone() from None
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    raise gone()
+
+
+def _walk(root: bytes, parts: list[bytes]) -> int:
+    folder = os.open(root, _FOLDER)
+    try:
+        for part in parts[:-1]:
+            inner = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        return os.open(parts[-1], _FILE, dir_fd=folder)
+    finally:
+        os.close(folder)
+
+
+def gone() -> Refused:
+    """There is no such picture, or none that may be served; which of the two is not told."""
+    return Refused(404, "NotFound", "there is no such picture, or its file is not there now")
+
+
+def reopened(fd: int) -> bytes:
+    """A path under which another process of this user can open the very file that a descriptor stands for."""
+    return b"/proc/%d/fd/%d" % (os.getpid(), fd)

@@ -1,0 +1,56 @@
+"""All that a running server holds, and lets go of at its end."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from vsearch.server.collection import Collection, collections
+from vsearch.server.cursors import Cursors
+from vsearch.server.faults import Refused
+from vsearch.server.metrics import Metrics
+from vsearch.server.pixels import Pixels
+from vsearch.server.plane import Maps
+from vsearch.server.settings import Settings
+from vsearch.server.tokens import Tokens
+from vsearch.server.work import Work
+
+
+class Service:
+    """A context manager.  Raises what opening the indexes raises."""
+
+    def __init__(self, paths: list[Path], settings: Settings) -> None:
+        self.settings = settings
+        self.pixels = Pixels(settings.limits)
+        self.collections = collections(paths, self.pixels.decode)
+        self.cursors = Cursors()
+        self.maps = Maps()
+        self.tokens = Tokens(settings.token)
+        self.work = Work(settings.limits)
+        self.metrics = Metrics(self)
+        self.started = time.time()
+
+    def collection(self, name: str | None) -> Collection:
+        """The collection of a name, or the first.  Raises Refused."""
+        if name is None:
+            return next(iter(self.collections.values()))
+        if name not in self.collections:
+            raise Refused(404, "NotFound", "there is no collection of that name; see GET /collections")
+        return self.collections[name]
+
+    def close(self) -> None:
+        """Wait for what is being answered, then release everything."""
+        self.work.close()
+        for collection in self.collections.values():
+            collection.close()
+        self.pixels.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,126 @@
+"""What is there: collections, one picture with its file and its thumbnail, counts for filters."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING, BinaryIO
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from vsearch.decode.formats import picture_format
+from vsearch.filters import facets
+from vsearch.server import answers, schemas
+from vsearch.server.opening import open_beneath
+
+if TYPE_CHECKING:
+    from vsearch.index import Index
+    from vsearch.server.service import Service
+
+# What browsers show and vsearch knows by its first bytes; anything else leaves as a JPEG made here.
+MEDIA_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "GIF": "image/gif", "WebP": "image/webp", "AVIF": "image/avif"}
+REMADE_SIDE = 2048
+_CHUNK = 1 << 18
+_PICTURE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
+    "Cache-Control": "private, no-cache",
+}
+
+
+def collections(service: Service, _: schemas.Nothing) -> schemas.Collections:
+    """List what there is to search."""
+    writable = service.settings.writable
+    told = [
+        one.ask(partial(answers.collection, name=one.name, writable=writable)) for one in service.collections.values()
+    ]
+    return schemas.Collections(told)
+
+
+def item(service: Service, id: int, asked: schemas.Of) -> schemas.Item:
+    """Tell all that is known of one picture."""
+    return service.collection(asked.collection).ask(lambda index: answers.item(index, id))
+
+
+def count(service: Service, asked: schemas.Filtered) -> schemas.Facets:
+    """Count folders, months and frequent values among the pictures of a filter."""
+
+    def counted(index: Index) -> schemas.Facets:
+        with index.store.snapshot() as snapshot:
+            told = facets.count(index.columns, snapshot, asked.where)
+
+        def values(pairs: list[tuple[str, int]]) -> list[schemas.Value]:
+            return [schemas.Value(answers.text(value) or "", number) for value, number in pairs]
+
+        columns = [schemas.Facet(name, values(pairs)) for name, pairs in told.columns.items()]
+        return schemas.Facets(told.total, values(told.folders), values(told.months), columns)
+
+    return service.collection(asked.collection).ask(counted)
+
+
+def thumb(service: Service, id: int, asked: schemas.Thumb, have: str | None) -> Response:
+    """Send a picture as a small JPEG without metadata."""
+    fd, name = service.collection(asked.collection).ask(lambda index: _opened(index, id))
+    try:
+        return _jpeg(service, fd, asked.size, f'"{name}-{asked.size}"', have)
+    finally:
+        os.close(fd)
+
+
+def image(service: Service, id: int, asked: schemas.Of, have: str | None) -> Response:
+    """Send the file itself, if it is of a format that browsers show; else a large JPEG of it."""
+    fd, name = service.collection(asked.collection).ask(lambda index: _opened(index, id))
+    with ExitStack() as unless_sent:
+        file = unless_sent.enter_context(open(fd, "rb", buffering=0))
+        media_type = MEDIA_TYPES.get(picture_format(os.pread(fd, 16, 0)) or "")
+        if media_type is None:
+            return _jpeg(service, fd, REMADE_SIDE, f'"{name}-{REMADE_SIDE}"', have)
+        if have == f'"{name}"':
+            return _unchanged(have)
+        unless_sent.pop_all()
+        return _Original(file, media_type, f'"{name}"')
+
+
+def _opened(index: Index, id: int) -> tuple[int, str]:
+    """A descriptor of a picture's file and a name for what is in it now.  Raises Refused (404)."""
+    with index.store.snapshot() as snapshot:
+        record, roots = answers.record_of(snapshot, id), snapshot.roots()
+    fd = open_beneath(record.path, roots)
+    now = os.fstat(fd)
+    told = f"{record.content.hex()}-{now.st_size}-{now.st_mtime_ns}"
+    return fd, hashlib.sha256(told.encode()).hexdigest()[:32]
+
+
+def _jpeg(service: Service, fd: int, side: int, tag: str, have: str | None) -> Response:
+    if have == tag:
+        return _unchanged(have)
+    return Response(service.pixels.jpeg(fd, side), headers=_PICTURE_HEADERS | {"ETag": tag}, media_type="image/jpeg")
+
+
+def _unchanged(tag: str) -> Response:
+    return Response(status_code=304, headers=_PICTURE_HEADERS | {"ETag": tag})
+
+
+class _Original(Response):
+    """Sends an open file piece by piece, as long as it was when it was opened, and closes it."""
+
+    def __init__(self, file: BinaryIO, media_type: str, tag: str) -> None:
+        self._file = file
+        self._length = os.fstat(file.fileno()).st_size
+        super().__init__(None, headers={**_PICTURE_HEADERS, "ETag": tag}, media_type=media_type)
+        self.headers["Content-Length"] = str(self._length)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._file as file:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            left = self._length if scope["method"] != "HEAD" else 0
+            while left:
+                piece = await run_in_threadpool(file.read, min(left, _CHUNK))
+                if not piece:
+                    raise OSError("a picture got shorter while it was sent")
+                left -= len(piece)
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
