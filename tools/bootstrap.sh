@@ -5,7 +5,7 @@ usage() {
 usage: tools/bootstrap.sh [run|test]
 
   run   make .venv and install vsearch into it (default)
-  test  the same, and what the tests need: the dependency group `test`, strace and a C compiler
+  test  the same, and what the tests need: the dependency group `test`, strace, a C compiler, Chromium and a font
 
 PYTHON names the interpreter to use; without it the newest suitable one is found on the PATH.
 TEXT
@@ -62,6 +62,15 @@ install_vsearch() {
     pip_install --editable .
 }
 
+# The tests of the page drive the system's Chromium; without one they are skipped, and say so.
+install_browser() {
+    local name
+    for name in chromium chromium-browser google-chrome; do
+        command -v "$name" >/dev/null && return
+    done
+    apt_install chromium fonts-inter fonts-noto-color-emoji || say "no Chromium: the tests of the page will be skipped"
+}
+
 install_test_tools() {
     say "installing what the tests need"
     pip_install --group test
@@ -70,6 +79,7 @@ install_test_tools() {
     command -v gcc >/dev/null || missing+=(gcc libc6-dev)
     [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}" || fail \
         "the durability tests need ${missing[*]}; as root: apt-get install ${missing[*]} (or your system's packages)"
+    install_browser
 }
 
 case "${1:-run}" in

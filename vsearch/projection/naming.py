@@ -21,17 +21,14 @@ if TYPE_CHECKING:
     Texts = Callable[[], tuple[Sequence[str], Matrix]]
 
 WORD = re.compile(r"[^\W\d_]{3,}")
-# A word can be the name of a group when that share of its captions has it, and it says that much (in nats).
-FREQUENT = 0.1
-TELLING = 0.08
 
 
 def named(projection: Projection, snapshot: Snapshot, texts: Texts | None = None) -> Projection:
     """The same with names for its groups, no two of them alike.
 
-    A group is called by the tag that most of its pictures have; else by the one or two words that set its captions
-    apart from all captions; else by the text nearest to it.  texts: gives texts that groups may be called, with their
-    unit vectors (n, dim) in the joint space of the pictures; called only when they are needed.
+    A group is called by the tag that most of its pictures have; else by the one or two words, of two captions or
+    more, that set it apart most; else by the text nearest to it.  texts: gives texts that groups may be called, with
+    their unit vectors (n, dim) in the joint space of the pictures; called only when they are needed.
     """
     words = _words_of_groups(projection, snapshot)
     labels = [_common_tag(projection, number) or words[number] for number in range(len(projection.groups))]
@@ -63,11 +60,11 @@ def _words_of_groups(projection: Projection, snapshot: Snapshot) -> list[str]:
     def telling(number: int, word: str) -> float:
         """How much a word says for a group: its part of the Kullback-Leibler divergence from all captions."""
         share = inside[number][word] / projection.groups[number].count
-        return share * math.log(share * len(projection.ids) / everywhere[word]) if share >= FREQUENT else 0.0
+        return share * math.log(share * len(projection.ids) / everywhere[word])
 
     def words(number: int) -> str:
-        best = sorted(inside[number], key=lambda word: (-telling(number, word), word))[:2]
-        return ", ".join(word for word in best if telling(number, word) >= TELLING)
+        shared = (word for word, count in inside[number].items() if count > 1 and telling(number, word) > 0)
+        return ", ".join(sorted(shared, key=lambda word: (-telling(number, word), word))[:2])
 
     return [words(number) for number in range(len(inside))]
 

@@ -164,6 +164,7 @@ export class Drawing {
     if (!image.complete || !image.naturalWidth) return;
     const { context } = this;
     const colour = this.style(point);
+    if (context.globalAlpha > 0.5) context.globalAlpha = 1;
     const scale = PICTURE / Math.max(image.naturalWidth, image.naturalHeight);
     const [w, h] = [image.naturalWidth * scale, image.naturalHeight * scale];
     context.save();
