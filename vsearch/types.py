@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Union, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, overload
 from urllib.parse import quote_from_bytes
 
 if TYPE_CHECKING:
@@ -216,6 +216,9 @@ class Hits(Sequence[Hit]):
 
     __slots__ = ("_make", "_made")
 
+    as_html: ClassVar[Callable[[Sequence[Hit]], str] | None] = None
+    """How a notebook shows hits; given by a room that can read pictures."""
+
     def __init__(self, count: int, make: Callable[[int], Hit]) -> None:
         """make: the hit at a place, from 0."""
         self._make = make
@@ -254,6 +257,9 @@ class Hits(Sequence[Hit]):
 
     def __repr__(self) -> str:
         return f"Hits({list(self)!r})"
+
+    def _repr_html_(self) -> str | None:
+        return None if Hits.as_html is None else Hits.as_html(self)
 
 
 @dataclass(frozen=True, slots=True)

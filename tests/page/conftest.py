@@ -8,10 +8,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from page import collections
-from page.browser import Witness, chromium, launch, served
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from page import collections
+from page.browser import Witness, chromium, launch, served
 
 Open = Callable[..., Page]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from page.conftest import Open
 from playwright.sync_api import Page, expect
+
+from page.conftest import Open
 
 ONLY_FAULTS = {"resultTypes": ["violations"]}
 FACES = ("search", "filters", "panel", "map", "help", "nothing")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from page.conftest import Open
 from playwright.sync_api import Page, expect
+
+from page.conftest import Open
 
 
 def where(page: Page, act) -> str | None:

@@ -1,12 +1,13 @@
-"""Names, captions, cameras, columns and tags are text, whatever they hold; and the harness sees it when they are not."""
+"""Names, captions, cameras and tags are text, whatever they hold; and the harness sees it when they are not."""
 
 from __future__ import annotations
 
 import re
 
+from playwright.sync_api import expect
+
 from page.collections import PAYLOADS
 from page.conftest import Open
-from playwright.sync_api import expect
 
 
 def test_payloads_show_as_text_everywhere(open_page: Open, pictured):

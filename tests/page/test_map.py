@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+from playwright.sync_api import Page, expect
+
 from page.conftest import Open
 from page.test_search import png
-from playwright.sync_api import Page, expect
 
 
 def shown(page: Page) -> str:

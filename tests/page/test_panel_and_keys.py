@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from page.conftest import Open
 from playwright.sync_api import Page, expect
+
+from page.conftest import Open
 
 
 def test_the_panel_shows_the_original_and_what_is_known(open_page: Open, pictured):

@@ -6,9 +6,10 @@ import io
 import re
 from pathlib import Path
 
-from page.conftest import Open
 from PIL import Image
 from playwright.sync_api import Page, Route, expect
+
+from page.conftest import Open
 
 RED = re.compile("red")
 

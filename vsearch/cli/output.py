@@ -64,7 +64,7 @@ def output_options(command: Command) -> Command:
 
 
 def _write_page(page: str, hits: Sequence[Hit], title: str) -> None:
-    from vsearch.cli.thumbnails import thumbnails
+    from vsearch.decode.thumbnails import thumbnails
     from vsearch.present import Section, html
 
     text = html([Section(title, hits)], thumbnails, title=title)
@@ -107,7 +107,7 @@ def _nul(hits: Sequence[Hit]) -> None:
 
 
 def _preview(hits: Sequence[Hit]) -> None:
-    from vsearch.cli.thumbnails import thumbnails
+    from vsearch.decode.thumbnails import thumbnails
     from vsearch.present import preview
 
     for piece in preview(hits, thumbnails, _protocol(), os.getcwdb()):

@@ -5,7 +5,7 @@ import { el, iconButton } from "./dom.js";
 import { basename, percent, sureness, title } from "./words.js";
 
 const WIDEST = 3;
-const SMALL = 180; // pixels; such pictures are not blown up
+const SMALL = 180; // pixels; such pictures are shown at twice their size at most
 
 /** acts: {like, more, less, detail, pick}, each called with the hit. */
 export function card(hit, acts) {
@@ -15,7 +15,9 @@ export function card(hit, acts) {
     width: Math.round(200 * ratio), height: 200,
   });
   const small = hit.height > 0 && hit.height < SMALL ? " small" : "";
-  const node = el("li", { class: `card${small}`, "data-id": hit.id, vars: { ratio: ratio.toFixed(4) } });
+  const node = el("li", {
+    class: `card${small}`, "data-id": hit.id, vars: { ratio: ratio.toFixed(4), tall: `${2 * hit.height}px` },
+  });
   image.addEventListener("load", () => image.classList.add("there"));
   image.addEventListener("error", () => { node.classList.add("gone"); image.remove(); });
   const look = el("button", {

@@ -8,7 +8,7 @@ const NO_GROUP = "#9a9890";
 const MOST_SEEN = 160;
 const MOST_KEPT = 600;
 const PICTURE = 52;
-const CELL = 78;
+const ROOM = 64;
 const REACH = 14;
 
 export class Drawing {
@@ -127,15 +127,19 @@ export class Drawing {
     this.context.globalAlpha = 1;
   }
 
-  /** Of what is seen, pictures that leave each other room: the first in each cell of a grid, no two neighbours. */
+  /** Of what is seen, pictures that leave each other room, the first come first. */
   apart(seen) {
-    const taken = new Set();
+    const cells = new Map();
     return seen.filter(([point, x, y]) => {
       if (this.group !== null && point[this.by] !== this.group) return false;
-      const [column, row] = [Math.floor(x / CELL), Math.floor(y / CELL)];
-      const beside = [-1, 0, 1].flatMap((dx) => [-1, 0, 1].map((dy) => `${column + dx},${row + dy}`));
-      if (beside.some((cell) => taken.has(cell))) return false;
-      taken.add(`${column},${row}`);
+      const [column, row] = [Math.floor(x / ROOM), Math.floor(y / ROOM)];
+      for (let dx = -1; dx <= 1; dx++) {
+        for (let dy = -1; dy <= 1; dy++) {
+          const other = cells.get(`${column + dx},${row + dy}`);
+          if (other && Math.hypot(other[0] - x, other[1] - y) < ROOM) return false;
+        }
+      }
+      cells.set(`${column},${row}`, [x, y]);
       return true;
     });
   }

@@ -78,7 +78,7 @@ function actions(item) {
     iconButton("plus", "More of this", () => acts.more(item), { class: "plain" }),
     iconButton("minus", "Less of this", () => acts.less(item), { class: "plain" }),
     iconButton("check", "Select", () => acts.pick(item), { class: "plain" }),
-    button("Original", () => link.click(), {}));
+    iconButton("open", "The original in a new tab", () => link.click(), { class: "plain" }));
 }
 
 const PLAIN = ["camera", "lens", "iso"];
