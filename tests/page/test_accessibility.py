@@ -36,7 +36,7 @@ def show(page: Page, face: str) -> None:
 @pytest.mark.parametrize("width", [360, 1600])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_serious_fault(open_page: Open, pictured, scheme: str, width: int):
-    page = open_page("p=1:text:red&p=-0.5:text:square", width, 800, scheme)
+    page = open_page("p=1:text:red&p=-0.5:text:square&folder=trips/oslo/", width, 800, scheme)
     start = page.url
     found = []
     for face in FACES:
