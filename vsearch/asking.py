@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vsearch.confidence import Background, Backgrounds
+from vsearch.confidence import Background, Backgrounds, unknown
 from vsearch.errors import DimensionMismatch, QueryError
 from vsearch.explain import Explanation, explain
 from vsearch.feedback import refined
 from vsearch.filters import Columns
 from vsearch.generations import Generations
-from vsearch.hits import check_k, distinct
+from vsearch.hits import Found, check_confidence, check_k, distinct, shown
 from vsearch.paging import older, pages, window
 from vsearch.query import Decode, Embedded, decode_alone, embed, unit
 from vsearch.recipe import Modality
 from vsearch.search import search
 from vsearch.store import Snapshot, Store
-from vsearch.types import EncoderInfo, Hit, Query, QueryValue, Target
+from vsearch.types import EncoderInfo, Hits, Query, QueryValue, Target
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,7 +50,7 @@ class Asking:
         """The encoder of that description."""
         raise NotImplementedError
 
-    def _captions(self, xq: Matrix, k: int) -> list[Hit]:
+    def _captions(self, xq: Matrix, k: int) -> Hits:
         """The captions that fit best."""
         raise NotImplementedError
 
@@ -67,7 +67,7 @@ class Asking:
         less: Sequence[int] = (),
         include_query: bool = False,
         min_confidence: float | None = None,
-    ) -> list[Hit]:
+    ) -> Hits:
         """Find the k pictures that fit best, or with ``target="captions"`` the k captions of the collection.
 
         query: str is always text; Path and PIL image are always pictures; Query combines several.
@@ -83,6 +83,7 @@ class Asking:
         Raises QueryError, FilterError, DecodeError, EncoderError, IndexCorrupt.
         """
         check_k(k, offset)
+        check_confidence(min_confidence)
         told = self._embed(query, include_query, more, less)
         if target == "captions":
             if where is not None or offset:
@@ -92,13 +93,12 @@ class Asking:
         with self._store.snapshot(told.space) as snapshot:
             allowed = self.columns.matching(snapshot, where)
 
-            def find(count: int, shown: frozenset[int]) -> list[Hit]:
-                return self._distinct(snapshot, told, count, asked, told.exclude | shown, allowed)
+            def find(count: int, before: frozenset[int]) -> list[Found]:
+                return self._distinct(snapshot, told, count, asked, told.exclude | before, allowed)
 
-            found = window(find, k, offset)
-            return self._backgrounds.rated(snapshot, found, told.vector[0], told.kind(asked), min_confidence)
+            return self._shown(snapshot, told, asked, window(find, k, offset), offset + 1, min_confidence)
 
-    async def asearch(self, query: str | QueryValue | Query, k: int = 10, **options: Any) -> list[Hit]:
+    async def asearch(self, query: str | QueryValue | Query, k: int = 10, **options: Any) -> Hits:
         """Search in a thread, so that an event loop goes on meanwhile: takes, returns and raises as ``search``.
 
         One that is cancelled is no longer waited for; its thread ends by itself.
@@ -116,22 +116,23 @@ class Asking:
         less: Sequence[int] = (),
         include_query: bool = False,
         min_confidence: float | None = None,
-    ) -> Iterator[list[Hit]]:
+    ) -> Iterator[Hits]:
         """All results, page by page, best first within and as a rule between pages; the last may have fewer.
 
         What is added after the first page was asked for does not turn up, what is removed is left out from then on,
         and nothing is shown twice or pushed off a page.  Takes what ``search`` takes, and raises what it raises.
         """
         check_k(page)
+        check_confidence(min_confidence)
         told = self._embed(query, include_query, more, less)
         asked = modality or told.modality
 
-        def turn(snapshot: Snapshot, shown: frozenset[int], watermark: int) -> list[Hit]:
+        def turn(snapshot: Snapshot, before: frozenset[int], watermark: int, first: int) -> Hits:
             allowed = self.columns.matching(snapshot, where)
             if watermark < snapshot.head.next_id:
                 allowed = older(snapshot.live if allowed is None else allowed, watermark)
-            found = self._distinct(snapshot, told, page, asked, told.exclude | shown, allowed)
-            return self._backgrounds.rated(snapshot, found, told.vector[0], told.kind(asked), min_confidence)
+            found = self._distinct(snapshot, told, page, asked, told.exclude | before, allowed)
+            return self._shown(snapshot, told, asked, found, first, min_confidence)
 
         return pages(lambda: self._store.snapshot(told.space), page, turn)
 
@@ -181,7 +182,7 @@ class Asking:
         modality: Modality,
         exclude: frozenset[int],
         allowed: Bitmap | None,
-    ) -> list[Hit]:
+    ) -> list[Found]:
         def find(count: int, hidden: frozenset[int]) -> tuple[NDArray[np.float32], Ids]:
             scores, ids = self._find(snapshot, told.vector, count, modality, hidden, allowed)
             return scores[0], ids[0]
@@ -199,6 +200,23 @@ class Asking:
     ) -> tuple[Matrix, Ids]:
         check_k(k)
         return search(snapshot, xq, k, modality, self._generations.of(snapshot), exclude, allowed)
+
+    def _shown(
+        self,
+        snapshot: Snapshot,
+        told: Embedded,
+        asked: Modality,
+        found: list[Found],
+        first: int,
+        least: float | None,
+    ) -> Hits:
+        """Results as hits with ranks from ``first`` on, those of at least that confidence.  Raises QueryError."""
+        rate = self._backgrounds.rating(snapshot, told.vector[0], told.kind(asked))
+        if least is not None:
+            if rate is None:
+                raise QueryError(unknown(snapshot, told.kind(asked)))
+            found = [one for one in found if rate(one.score) >= least]
+        return shown(found, first, rate)
 
     def _embed(
         self,

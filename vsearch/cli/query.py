@@ -97,6 +97,7 @@ def query(
     place = find_index(index_path)
     from vsearch.confidence import NOTHING
     from vsearch.index import open_index
+    from vsearch.types import Hits
 
     least = max(min_confidence or 0.0, NOTHING) if strict else min_confidence
     with open_index(place, on_notice=say) as index:
@@ -114,7 +115,7 @@ def query(
             target=target,
         )
         if rerank:
-            hits = _reranked(hits, terms.title, rerank)[offset : offset + k]
+            hits = Hits.of(_reranked(hits, terms.title, rerank)[offset : offset + k])
         images_there = 0 if hits else len(index)
     output.present(hits, terms.title)
     if hits:
@@ -134,7 +135,7 @@ def _warn(hits: Sequence[Hit], nothing: float, title: str) -> None:
         say(f"nothing here seems to match {title!r}: the best confidence is {best:.2f}; the nearest are shown")
 
 
-def _reranked(hits: list[Hit], text: str, folder: str) -> list[Hit]:
+def _reranked(hits: Sequence[Hit], text: str, folder: str) -> Sequence[Hit]:
     from vsearch.rerank import Reranker
 
     return Reranker.load(folder).rerank(text, hits, DEPTH)
