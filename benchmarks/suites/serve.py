@@ -107,7 +107,7 @@ def _overhead(place: Path, port: int, rounds: int) -> Figures:
                 started = time.perf_counter()
                 await connection.ask(("POST", "/search", body))
                 between = time.perf_counter()
-                index.search(query, K)
+                list(index.search(query, K))
                 ended = time.perf_counter()
                 if number >= 20:
                     times[name].append(between - started)

@@ -28,6 +28,7 @@ def serve(paths: list[Path], settings: Settings, ready: Callable[[str], None]) -
     Raises QueryError when it cannot listen there, and what opening an index raises.
     """
     with Service(paths, settings) as service, _listening(settings) as sock:
+        service.warm()
         server = _server(service)
         ready(address(sock, settings))
         server.run(sockets=[sock])
