@@ -246,6 +246,20 @@ def test_a_snapshot_does_not_change_while_it_is_open(store):
         assert len(snapshot.live_ids()) == 10
 
 
+def test_a_thread_at_an_older_moment_maps_fewer_rows_of_the_same_file(store):
+    """Found by 64 clients of a server: a thread that began before a commit maps after one that began behind it."""
+    store.commit(batch(0, 4))
+    with store.read() as txn:
+        older = store._state_in(txn)
+    store.commit(batch(4, 4))
+    with store.snapshot() as snapshot:
+        assert len(snapshot.vectors(np.arange(8))) == 8
+    (reader,) = store._readers(older)
+    assert (reader.segment.rows, len(reader.checked)) == (4, 4)
+    with store.snapshot() as snapshot:
+        assert len(snapshot.vectors(np.arange(8))) == 8
+
+
 def test_use_after_close_and_writing_a_reader_are_refused(tmp_path):
     root = tmp_path / "a.vsearch"
     store = Store.create(root, INFO)

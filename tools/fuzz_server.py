@@ -24,7 +24,7 @@ import vsearch
 from vsearch.server import Settings, running
 from vsearch.server.tokens import make_token
 
-OPERATIONS = 13
+OPERATIONS = 8  # of 13: those with few parameters are soon tried out
 CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"
     "response_schema_conformance,negative_data_rejection,missing_required_header,unsupported_method"
@@ -54,7 +54,7 @@ def fuzz(cases: int, phases: str, seed: int) -> tuple[int, int]:
             command = [sys.executable, "-m", "schemathesis.cli", "run", f"{base}/openapi.json"]
             command += ["-H", f"Authorization: Bearer {token}", "-c", CHECKS, "-n", str(-(-cases // OPERATIONS))]
             command += ["--seed", str(seed), "--suppress-health-check", "all", "--request-timeout", "30"]
-            command += ["--continue-on-failure", "--warnings", "off", "--phases", phases]
+            command += ["--continue-on-failure", "--warnings", "off", "--phases", phases, "-w", "2"]
             told = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     print(told.stdout[-20000:], told.stderr[-3000:], sep="\n")
     found = re.search(r"([\d,]+) generated", told.stdout)
@@ -71,7 +71,7 @@ def main() -> int:
     cases, phases = (100, "examples,fuzzing") if asked.quick else (asked.cases, "examples,coverage,fuzzing,stateful")
     code, tried = fuzz(cases, phases, asked.seed)
     print(f"fuzz_server: {tried:,} cases, " + ("no failure" if code == 0 else "FAILURES, see above"))
-    return code
+    return code or int(tried < cases and not asked.quick)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vsearch.confidence import Background, Backgrounds, Rating, unknown
+from vsearch.confidence import Background, Backgrounds, unknown
 from vsearch.errors import DimensionMismatch, QueryError
 from vsearch.explain import Explanation, explain
 from vsearch.feedback import refined
@@ -96,8 +96,7 @@ class Asking:
             def find(count: int, before: frozenset[int]) -> list[Found]:
                 return self._distinct(snapshot, told, count, asked, told.exclude | before, allowed)
 
-            found, rate = window(find, k, offset), self._rating(snapshot, told, asked)
-            return shown(self._sure(snapshot, told, asked, found, rate, min_confidence), offset + 1, rate)
+            return self._shown(snapshot, told, asked, window(find, k, offset), offset + 1, min_confidence)
 
     async def asearch(self, query: str | QueryValue | Query, k: int = 10, **options: Any) -> Hits:
         """Search in a thread, so that an event loop goes on meanwhile: takes, returns and raises as ``search``.
@@ -132,9 +131,8 @@ class Asking:
             allowed = self.columns.matching(snapshot, where)
             if watermark < snapshot.head.next_id:
                 allowed = older(snapshot.live if allowed is None else allowed, watermark)
-            rate = self._rating(snapshot, told, asked)
             found = self._distinct(snapshot, told, page, asked, told.exclude | before, allowed)
-            return shown(self._sure(snapshot, told, asked, found, rate, min_confidence), first, rate)
+            return self._shown(snapshot, told, asked, found, first, min_confidence)
 
         return pages(lambda: self._store.snapshot(told.space), page, turn)
 
@@ -203,24 +201,22 @@ class Asking:
         check_k(k)
         return search(snapshot, xq, k, modality, self._generations.of(snapshot), exclude, allowed)
 
-    @staticmethod
-    def _sure(
+    def _shown(
+        self,
         snapshot: Snapshot,
         told: Embedded,
         asked: Modality,
         found: list[Found],
-        rate: Rating | None,
+        first: int,
         least: float | None,
-    ) -> list[Found]:
-        """Those with that confidence.  Raises QueryError where confidences are not known."""
-        if least is None:
-            return found
-        if rate is None:
-            raise QueryError(unknown(snapshot, told.kind(asked)))
-        return [one for one in found if rate(one.score) >= least]
-
-    def _rating(self, snapshot: Snapshot, told: Embedded, asked: Modality) -> Rating | None:
-        return self._backgrounds.rating(snapshot, told.vector[0], told.kind(asked))
+    ) -> Hits:
+        """Results as hits with ranks from ``first`` on, those of at least that confidence.  Raises QueryError."""
+        rate = self._backgrounds.rating(snapshot, told.vector[0], told.kind(asked))
+        if least is not None:
+            if rate is None:
+                raise QueryError(unknown(snapshot, told.kind(asked)))
+            found = [one for one in found if rate(one.score) >= least]
+        return shown(found, first, rate)
 
     def _embed(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -44,6 +45,8 @@ def serve(
         raise click.UsageError("--no-token and --token-file exclude each other.")
     paths = [find_index(named) for named in indexes or (None,)]
     _need_server()
+    # Requests run beside each other; if each of them used all cores too, they would wait for one another.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when numpy, torch and faiss are loaded
     from vsearch.server import Settings
     from vsearch.server import serve as run
     from vsearch.server.tokens import make_token, token_in

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,9 +17,9 @@ from vsearch.types import Part as Term
 if TYPE_CHECKING:
     from vsearch.index import Index
     from vsearch.server.service import Service
-    from vsearch.types import Hit
+    from vsearch.types import Hits
 
-    Pages = Callable[[Index], Iterator[Sequence[Hit]]]
+    Pages = Callable[[Index], Iterator[Hits]]
 
 
 def search(service: Service, asked: schemas.Search) -> schemas.Answer:
@@ -29,7 +29,7 @@ def search(service: Service, asked: schemas.Search) -> schemas.Answer:
     with ExitStack() as files:
         query = Query(*(_term(part, files) for part in asked.parts))
 
-        def pages(index: Index) -> Iterator[Sequence[Hit]]:
+        def pages(index: Index) -> Iterator[Hits]:
             return index.pages(
                 query,
                 asked.k,
@@ -48,7 +48,7 @@ def similar(service: Service, id: int, asked: schemas.Similar) -> schemas.Answer
     if asked.cursor is not None:
         return _next(service, asked.cursor)
 
-    def pages(index: Index) -> Iterator[Sequence[Hit]]:
+    def pages(index: Index) -> Iterator[Hits]:
         with index.store.snapshot() as snapshot:
             answers.record_of(snapshot, id)
         return index.pages(Query.like(id), asked.k, where=asked.where)

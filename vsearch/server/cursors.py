@@ -5,13 +5,14 @@ from __future__ import annotations
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from vsearch.errors import IndexClosed
 from vsearch.server.faults import Refused
-from vsearch.types import Hit
+from vsearch.types import Hits
 
+NONE = Hits.of([])
 MOST_QUERIES = 256
 MOST_HITS = 5000  # of one query; what was shown must be remembered, so that nothing is shown twice
 
@@ -20,10 +21,10 @@ MOST_HITS = 5000  # of one query; what was shown must be remembered, so that not
 class _Query:
     """pages: gives the next page at each step.  page: the latest, kept for a client that asks for it again."""
 
-    pages: Iterator[Sequence[Hit]]
+    pages: Iterator[Hits]
     collection: str
     k: int
-    page: Sequence[Hit]
+    page: Hits
     best: float | None
     number: int = 1
     shown: int = 0
@@ -34,7 +35,7 @@ class _Query:
 class Page:
     """best: confidence of the best hit of the query.  cursor: asks for the next page; None after the last."""
 
-    hits: Sequence[Hit]
+    hits: Hits
     cursor: str | None
     best: float | None
 
@@ -46,9 +47,9 @@ class Cursors:
         self._queries: OrderedDict[str, _Query] = OrderedDict()
         self._guard = threading.Lock()
 
-    def first(self, pages: Iterator[Sequence[Hit]], k: int, collection: str) -> Page:
+    def first(self, pages: Iterator[Hits], k: int, collection: str) -> Page:
         """The first page of a query, with a cursor if there may be more."""
-        hits = next(pages, [])
+        hits = next(pages, NONE)
         best = hits[0].confidence if hits else None
         if len(hits) < k:
             return Page(hits, None, best)
@@ -69,7 +70,7 @@ class Cursors:
         with query.guard:
             if number == query.number:
                 try:
-                    query.page = next(query.pages, [])
+                    query.page = next(query.pages, NONE)
                 except IndexClosed:  # the collection was replaced by another one
                     raise _expired() from None
                 query.number += 1

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from vsearch.errors import VsearchError
 from vsearch.server.collection import Collection, collections
 from vsearch.server.cursors import Cursors
 from vsearch.server.faults import Refused
@@ -39,6 +41,12 @@ class Service:
         if name not in self.collections:
             raise Refused(404, "NotFound", "there is no collection of that name; see GET /collections")
         return self.collections[name]
+
+    def warm(self) -> None:
+        """Load what the first query of each collection would wait for.  One that cannot embed texts has nothing."""
+        for collection in self.collections.values():
+            with suppress(VsearchError):
+                collection.ask(lambda index: index.encoder.encode_texts(["a picture"]))
 
     def close(self) -> None:
         """Wait for what is being answered, then release everything."""

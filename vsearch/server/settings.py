@@ -19,8 +19,8 @@ class Limits:
     body_bytes: length of a request's body.  head_seconds, body_seconds: how long its head and its body may take to
     arrive.  send_seconds: how long a client may take to accept one piece of an answer.  work_seconds: after which a
     request is answered with 503.  threads: requests that are worked on at once.  queue: those that wait for a thread;
-    more are answered with 503.  connections: open at once; more are closed.  pixels: of an uploaded picture.
-    uploaded: pictures that one process of the server takes in by ``POST /items``.
+    more are answered with 503.  connections: open at once; more are closed.  pixels, decode_seconds: what decoding one
+    picture, of a client or of the collection, may cost.
     """
 
     body_bytes: int = 20 * 2**20

@@ -202,7 +202,8 @@ class Store:
     def _map(self, space: Space, segment: Segment, known: SegmentReader | None) -> SegmentReader:
         reader = SegmentReader(self.layout.vectors(space.name), segment, space.dim, self.segment_header(space))
         if known is not None:
-            reader.checked[: len(known.checked)] = known.checked  # The same file grew.
+            # The same file, longer; or shorter, for a thread that looks at an older moment.
+            reader.checked[: len(known.checked)] = known.checked[: len(reader.checked)]
         return reader
 
     def segment_header(self, space: Space) -> bytes:
