@@ -13,7 +13,9 @@ from vsearch.cli.say import emit, say
 @click.argument("pairs", metavar="PAIRS")
 @click.option("--out", metavar="FOLDER", required=True, help="Where the re-ranker goes.")
 @click.option("--encoder", metavar="NAME", default="mini", show_default=True, help="Whose patches and tokens it reads.")
-@click.option("--epochs", type=click.IntRange(1), help="Passes over the captions. Default: 80,000 captions, twice at least.")
+@click.option(
+    "--epochs", type=click.IntRange(1), help="Passes over the captions. Default: 80,000 captions, twice at least."
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 def train_reranker(pairs: str, out: str, encoder: str, epochs: int | None, seed: int) -> None:
     """Train a re-ranker on pairs of pictures and captions, for vsearch query --rerank FOLDER.
@@ -29,11 +31,11 @@ def train_reranker(pairs: str, out: str, encoder: str, epochs: int | None, seed:
     say(f"reading {len(read.paths):,} pictures with {len(read.captions):,} captions")
     started = time.monotonic()
 
-    options = MatchTraining(epochs=epochs, seed=seed)
+    epochs = MatchTraining(epochs=epochs).passes(len(read.captions))
 
     def tell(epoch: int, loss: float) -> None:
-        say(f"epoch {epoch} of {options.passes(len(read.captions))}: loss {loss:.4f}, {time.monotonic() - started:.0f} s")
+        say(f"epoch {epoch} of {epochs}: loss {loss:.4f}, {time.monotonic() - started:.0f} s")
 
-    reranker = fit_reranker(read, encoder, options, tell)
+    reranker = fit_reranker(read, encoder, MatchTraining(epochs=epochs, seed=seed), tell)
     save_matcher(reranker.model, out)
     emit(f"trained on {len(read.paths):,} pictures in {time.monotonic() - started:.1f} s → {out}\n")

@@ -4,7 +4,7 @@ Each token looks for its patches by the cosine of two vectors in a space that bo
 it finds there:
 
     c_tp = cos(ask(t), key(p));  w_t = softmax over p of c_tp / temperature;  found_t = sum over p of w_tp * value(p)
-    score = verdict(mean over t of reading(t, found_t, t * found_t)) + gain * sum over t of v_t * sum over p of w_tp c_tp
+    score = verdict(mean over t of reading(t, found_t, t * found_t)) + gain * sum over t and p of share_t * w_tp * c_tp
 
 The last term is the late interaction of FILIP (Yao et al. 2021, arXiv 2111.07783).  It is what makes the rest learn:
 telling a caption from that of any other picture already draws "apple" to the apple's patches, and only what is found
@@ -152,7 +152,7 @@ class Matcher(nn.Module):
 
 def split(x: torch.Tensor, heads: int) -> torch.Tensor:
     """(n, length, width) to (n, heads, length, width / heads)."""
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+    return x.reshape(*x.shape[:2], heads, -1).transpose(1, 2)
 
 
 def change(width: int) -> nn.Sequential:

@@ -1,8 +1,9 @@
 """Training the matcher: a binary loss on captions that are true of a picture and on others that are not.
 
 What is false comes from easy to hard in one batch: captions of any other pictures, with which the matcher learns where
-in a picture a word is, and captions that read almost alike, which cannot be told apart before that.  Hard captions are those of other pictures whose text vectors are nearest: for "a red apple and a green banana" the first
-is "a green apple and a red banana".  They are found once, before the first step, with the text tower alone.
+in a picture a word is, and captions that read almost alike, which cannot be told apart before that.  Hard captions are
+those of other pictures whose text vectors are nearest: for "a red apple and a green banana" the first is "a green apple
+and a red banana".  They are found once, before the first step, with the text tower alone.
 """
 
 from __future__ import annotations
