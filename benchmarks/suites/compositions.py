@@ -2,10 +2,10 @@
 
 20,000 scenes of two tinted things with captions that are exactly true (tools/compose.py) train heads over `mini` with
 `vsearch train`, and the first 6,000 of them a re-ranker with `vsearch train-reranker`, every setting at its default.
-retrieval: 1,000 other scenes, each to be found by its caption.  swaps: 1,000 other scenes, half of them the twins of the
-rest, true caption against the one with colours, sides or counts swapped; 0.5 is guessing.  unseen: the same of things
-that training never showed together.  general: what training cost elsewhere, on the gallery's own captioned pictures and
-on the development pictures in `$VSEARCH_EVAL_DATA/flickr8k`; both together are what WiSE-FT keeps within two points.
+retrieval: 1,000 other scenes, each to be found by its caption.  swaps: 1,000 more, half of them the twins of the rest,
+true caption against the one with colours, sides or counts swapped; 0.5 is guessing.  unseen: the same of things that
+training never showed together.  general: what training cost elsewhere, on the gallery's own captioned pictures and on
+the development pictures in `$VSEARCH_EVAL_DATA/flickr8k`; both together are what WiSE-FT keeps within two points.
 """
 
 from __future__ import annotations

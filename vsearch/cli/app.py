@@ -15,7 +15,7 @@ from vsearch.cli.keep import backup, build, check, compact, repair
 from vsearch.cli.labels import classify, tag
 from vsearch.cli.machine import doctor, models
 from vsearch.cli.query import query
-from vsearch.cli.rerank import train_reranker
+from vsearch.cli.rerank import store_patches, train_reranker
 from vsearch.cli.spaces import spaces
 from vsearch.cli.tell import errors, info
 from vsearch.cli.train import train
@@ -66,6 +66,7 @@ for command in (
     evaluate,
     train,
     train_reranker,
+    store_patches,
     models,
     doctor,
 ):
