@@ -8,8 +8,8 @@ it finds there:
 
 The last term is the late interaction of FILIP (Yao et al. 2021, arXiv 2111.07783).  It is what makes the rest learn:
 telling a caption from that of any other picture already draws "apple" to the apple's patches, and only what is found
-there says whether that apple is red.  Dot products that begin near zero and learned queries between text and picture,
-as in the Q-Former (Li et al. 2023, arXiv 2301.12597), still guessed where this is right in nearly all cases.
+there says whether that apple is red.  Dot products that begin near zero, with or without the learned queries of a
+Q-Former (Li et al. 2023, arXiv 2301.12597), still guessed after as many steps (docs/rerank.md has the figures).
 """
 
 from __future__ import annotations
