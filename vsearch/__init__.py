@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vsearch.index import open_index as open
     from vsearch.sources import files as pictures
     from vsearch.sources import folder, listing, table
-    from vsearch.types import AddReport, Box, Crop, EncoderInfo, Failure, Hit, Item, Part, Query
+    from vsearch.types import AddReport, Box, Crop, EncoderInfo, Failure, Hit, Hits, Item, Part, Query
 
 __version__ = "0.1.0"
 
@@ -33,6 +33,7 @@ __all__ = [
     "EncoderInfo",
     "Failure",
     "Hit",
+    "Hits",
     "Index",
     "Item",
     "Limits",
@@ -57,6 +58,7 @@ _HOMES = {
     "EncoderInfo": ("types", "EncoderInfo"),
     "Failure": ("types", "Failure"),
     "Hit": ("types", "Hit"),
+    "Hits": ("types", "Hits"),
     "Index": ("index", "Index"),
     "Item": ("types", "Item"),
     "Limits": ("decode", "Limits"),

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vsearch.confidence import Background, Backgrounds
+from vsearch.confidence import Background, Backgrounds, Rating, unknown
 from vsearch.errors import DimensionMismatch, QueryError
 from vsearch.explain import Explanation, explain
 from vsearch.feedback import refined
 from vsearch.filters import Columns
 from vsearch.generations import Generations
-from vsearch.hits import check_k, distinct
+from vsearch.hits import Found, check_confidence, check_k, distinct, shown
 from vsearch.paging import older, pages, window
 from vsearch.query import Embedded, embed, unit
 from vsearch.recipe import Modality
 from vsearch.search import search
 from vsearch.store import Snapshot, Store
-from vsearch.types import EncoderInfo, Hit, Query, QueryValue, Target
+from vsearch.types import EncoderInfo, Hits, Query, QueryValue, Target
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,7 +48,7 @@ class Asking:
         """The encoder of that description."""
         raise NotImplementedError
 
-    def _captions(self, xq: Matrix, k: int) -> list[Hit]:
+    def _captions(self, xq: Matrix, k: int) -> Hits:
         """The captions that fit best."""
         raise NotImplementedError
 
@@ -65,7 +65,7 @@ class Asking:
         less: Sequence[int] = (),
         include_query: bool = False,
         min_confidence: float | None = None,
-    ) -> list[Hit]:
+    ) -> Hits:
         """Find the k pictures that fit best, or with ``target="captions"`` the k captions of the collection.
 
         query: str is always text; Path and PIL image are always pictures; Query combines several.
@@ -81,6 +81,7 @@ class Asking:
         Raises QueryError, FilterError, DecodeError, EncoderError, IndexCorrupt.
         """
         check_k(k, offset)
+        check_confidence(min_confidence)
         told = self._embed(query, include_query)
         if more or less:
             with self._store.snapshot(told.space) as snapshot:
@@ -93,11 +94,15 @@ class Asking:
         with self._store.snapshot(told.space) as snapshot:
             allowed = self.columns.matching(snapshot, where)
 
-            def find(count: int, shown: frozenset[int]) -> list[Hit]:
-                return self._distinct(snapshot, told, count, asked, told.exclude | shown, allowed)
+            def find(count: int, before: frozenset[int]) -> list[Found]:
+                return self._distinct(snapshot, told, count, asked, told.exclude | before, allowed)
 
-            found = window(find, k, offset)
-            return self._backgrounds.rated(snapshot, found, told.vector[0], told.kind(asked), min_confidence)
+            found, rate = window(find, k, offset), self._rating(snapshot, told, asked)
+            if min_confidence is not None:
+                if rate is None:
+                    raise QueryError(unknown(snapshot, told.kind(asked)))
+                found = [one for one in found if rate(one.score) >= min_confidence]
+            return shown(found, offset + 1, rate)
 
     def pages(
         self,
@@ -106,7 +111,7 @@ class Asking:
         *,
         modality: Modality | None = None,
         where: str | None = None,
-    ) -> Iterator[list[Hit]]:
+    ) -> Iterator[Hits]:
         """All results, page by page, best first within and as a rule between pages; the last may have fewer.
 
         What is added after the first page was asked for does not turn up, what is removed is left out from then on,
@@ -116,11 +121,11 @@ class Asking:
         told = self._embed(query)
         asked = modality or told.modality
 
-        def turn(snapshot: Snapshot, shown: frozenset[int], watermark: int) -> list[Hit]:
+        def turn(snapshot: Snapshot, before: frozenset[int], watermark: int, first: int) -> Hits:
             allowed = self.columns.matching(snapshot, where)
             allowed = older(snapshot.live if allowed is None else allowed, watermark)
-            found = self._distinct(snapshot, told, page, asked, told.exclude | shown, allowed)
-            return self._backgrounds.rated(snapshot, found, told.vector[0], told.kind(asked))
+            found = self._distinct(snapshot, told, page, asked, told.exclude | before, allowed)
+            return shown(found, first, self._rating(snapshot, told, asked))
 
         return pages(lambda: self._store.snapshot(told.space), page, turn)
 
@@ -170,7 +175,7 @@ class Asking:
         modality: Modality,
         exclude: frozenset[int],
         allowed: Bitmap | None,
-    ) -> list[Hit]:
+    ) -> list[Found]:
         def find(count: int, hidden: frozenset[int]) -> tuple[NDArray[np.float32], Ids]:
             scores, ids = self._find(snapshot, told.vector, count, modality, hidden, allowed)
             return scores[0], ids[0]
@@ -188,6 +193,9 @@ class Asking:
     ) -> tuple[Matrix, Ids]:
         check_k(k)
         return search(snapshot, xq, k, modality, self._generations.of(snapshot), exclude, allowed)
+
+    def _rating(self, snapshot: Snapshot, told: Embedded, asked: Modality) -> Rating | None:
+        return self._backgrounds.rating(snapshot, told.vector[0], told.kind(asked))
 
     def _embed(self, query: str | QueryValue | Query, include_query: bool = False) -> Embedded:
         told = query if isinstance(query, Query) else Query(query)

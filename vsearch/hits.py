@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vsearch.errors import IndexCorrupt, QueryError
-from vsearch.store import Snapshot
-from vsearch.types import Hit
+from vsearch.store import Record, Snapshot, content_of
+from vsearch.types import Hit, Hits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Rate = Callable[[float], float]
     Find = Callable[[int, frozenset[int]], tuple[NDArray[np.float32], NDArray[np.int64]]]
 
 MAX_K = 100_000
@@ -28,7 +29,36 @@ def check_k(k: int, offset: int = 0) -> None:
         raise QueryError(f"offset is {offset}; with {k:,} results it is 0 to {MAX_K - k:,}")
 
 
-def distinct(snapshot: Snapshot, k: int, find: Find, exclude: Iterable[int] = ()) -> list[Hit]:
+def check_confidence(least: float | None) -> None:
+    """Raise QueryError for a confidence that no hit can have."""
+    if least is not None and not 0 <= least <= 1:
+        raise QueryError(f"a confidence of at least {least}; it is in [0, 1]")
+
+
+@dataclass(slots=True)
+class Found:
+    """A result before it is shown.  raw: its record as it lies in LMDB, checked.  copies: paths of its copies."""
+
+    score: float
+    id: int
+    raw: bytes
+    copies: tuple[bytes, ...]
+
+
+def shown(found: list[Found], first: int, rate: Rate | None) -> Hits:
+    """Results as hits, with ranks from ``first``."""
+
+    def make(place: int) -> Hit:
+        one = found[place]
+        record = Record.unpack(one.raw)
+        at = (record.path, record.caption, record.width, record.height)
+        sure = None if rate is None else rate(one.score)
+        return Hit(first + place, one.id, one.score, *at, raw_copies=one.copies, confidence=sure)
+
+    return Hits(len(found), make)
+
+
+def distinct(snapshot: Snapshot, k: int, find: Find, exclude: Iterable[int] = ()) -> list[Found]:
     """The k best distinct pictures, each with the paths of its copies.
 
     find: takes how many and the ids to leave out, and gives scores (n,) and ids (n,), best first, -1 for none.
@@ -37,7 +67,7 @@ def distinct(snapshot: Snapshot, k: int, find: Find, exclude: Iterable[int] = ()
     copies costs one more search.  Raises what ``find`` raises, and IndexCorrupt for an id without a record.
     """
     hidden = _with_copies(snapshot, exclude)
-    found: dict[bytes, Hit] = {}
+    found: dict[bytes, Found] = {}
     wanted = k
     while True:
         scores, ids = find(wanted, frozenset(hidden))
@@ -47,8 +77,7 @@ def distinct(snapshot: Snapshot, k: int, find: Find, exclude: Iterable[int] = ()
         if len(found) >= k or (ids < 0).any():
             break
         wanted = min(2 * wanted, MAX_K)
-    best = sorted(found.values(), key=lambda hit: (-hit.score, hit.id))[:k]
-    return [replace(hit, rank=rank) for rank, hit in enumerate(best, 1)]
+    return sorted(found.values(), key=lambda one: (-one.score, one.id))[:k]
 
 
 def _with_copies(snapshot: Snapshot, ids: Iterable[int]) -> set[int]:
@@ -57,17 +86,21 @@ def _with_copies(snapshot: Snapshot, ids: Iterable[int]) -> set[int]:
     return told.union(*(snapshot.with_content(record.content) for record in records))
 
 
-def _take(snapshot: Snapshot, score: float, id: int, found: dict[bytes, Hit], hidden: set[int]) -> None:
+def _take(snapshot: Snapshot, score: float, id: int, found: dict[bytes, Found], hidden: set[int]) -> None:
     """Account for one result, unless it is a copy of one that is there."""
-    record = snapshot.record(id)
-    if record is None:
+    raw = snapshot.raw_record(id)
+    if raw is None:
         raise IndexCorrupt(f"the picture with id {id} has lost its record; mend it with: vsearch repair", (id,))
-    if record.content in found:
+    content = content_of(raw)
+    if content in found:
         return
-    others = np.array([other for other in snapshot.with_content(record.content) if other != id], np.int64)
+    same = snapshot.with_content(content)
+    paths = _copies(snapshot, id, same, hidden) if len(same) > 1 else ()
+    found[content] = Found(min(1.0, max(-1.0, score)), id, raw, paths)
+
+
+def _copies(snapshot: Snapshot, id: int, same: list[int], hidden: set[int]) -> tuple[bytes, ...]:
+    others = np.array([other for other in same if other != id], np.int64)
     copies = others[snapshot.is_live(others)].tolist()
     hidden.update(copies)
-    paths = sorted(copy.path for other in copies if (copy := snapshot.record(other)) is not None)
-    score = min(1.0, max(-1.0, score))
-    at = (record.path, record.caption, record.width, record.height)
-    found[record.content] = Hit(0, id, score, *at, raw_copies=tuple(paths))
+    return tuple(sorted(copy.path for other in copies if (copy := snapshot.record(other)) is not None))

@@ -7,50 +7,53 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vsearch.hits import Found
 from vsearch.store import Snapshot
-from vsearch.types import Hit
+from vsearch.types import Hits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Bitmap = NDArray[np.uint8]
-    Turn = Callable[[Snapshot, frozenset[int], int], list[Hit]]
-    Find = Callable[[int, frozenset[int]], list[Hit]]
+    Turn = Callable[[Snapshot, frozenset[int], int, int], Hits]
+    Find = Callable[[int, frozenset[int]], list[Found]]
 
 
-def pages(moments: Callable[[], AbstractContextManager[Snapshot]], page: int, turn: Turn) -> Iterator[list[Hit]]:
-    """Pages until there are no more.  turn: the best ``page`` of a moment without those shown, and older than an id."""
+def pages(moments: Callable[[], AbstractContextManager[Snapshot]], page: int, turn: Turn) -> Iterator[Hits]:
+    """Pages until there are no more.
+
+    turn: the best ``page`` of a moment without those shown, and older than an id, with ranks from a number on.
+    """
     shown: set[int] = set()
     watermark = None
     while True:
         with moments() as snapshot:
             watermark = snapshot.head.next_id if watermark is None else watermark
-            found = turn(snapshot, frozenset(shown), watermark)
+            found = turn(snapshot, frozenset(shown), watermark, len(shown) + 1)
         if found:
-            yield [replace(hit, rank=rank) for rank, hit in enumerate(found, len(shown) + 1)]
+            yield found
         if len(found) < page:
             return
         shown.update(hit.id for hit in found)
 
 
-def window(find: Find, k: int, offset: int) -> list[Hit]:
-    """Hits ``offset`` to ``offset + k`` of one query, best first, with their ranks in the whole list.
+def window(find: Find, k: int, offset: int) -> list[Found]:
+    """Results ``offset`` to ``offset + k`` of one query, best first.
 
-    find: the best of a number of hits, without those of some ids.
+    find: the best of a number of results, without those of some ids.
     The list is that of the first k, then k more, then 2k, 4k, and so on: the same for every offset, so that windows
     of one size fit together, and found with few searches.
     """
     found = find(k, frozenset())
     wanted = k
     while len(found) == wanted < offset + k:
-        found = found + find(wanted, frozenset(hit.id for hit in found))
+        found = found + find(wanted, frozenset(one.id for one in found))
         wanted *= 2
-    return [replace(hit, rank=rank) for rank, hit in enumerate(found[offset : offset + k], offset + 1)]
+    return found[offset : offset + k]
 
 
 def older(bitmap: Bitmap, watermark: int) -> Bitmap:

@@ -11,7 +11,7 @@ from vsearch.errors import QueryError
 from vsearch.hits import check_k
 from vsearch.labels import Classifier, clear, tag
 from vsearch.texts import TextSets
-from vsearch.types import Description, Hit, Label, Progress, Query, QueryValue, TagReport
+from vsearch.types import Description, Hits, Label, Progress, Query, QueryValue, TagReport
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,11 +35,11 @@ class Words(Asking):
         xq = self._embed(query).vector
         return Description(tuple(self._captions(xq, k)), tuple(texts.phrases(self._texts.phrases(), xq, k)))
 
-    def _captions(self, xq: Matrix, k: int) -> list[Hit]:
+    def _captions(self, xq: Matrix, k: int) -> Hits:
         check_k(k)
         known = self._texts.captions()
         with self._store.snapshot() as snapshot:
-            return texts.captions(snapshot, known, xq, k)
+            return Hits.of(texts.captions(snapshot, known, xq, k))
 
     def classifier(
         self, labels: Sequence[str], *, templates: Sequence[str] | None = None, temperature: float | None = None

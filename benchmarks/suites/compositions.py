@@ -4,8 +4,9 @@
 `vsearch train`, and the first 6,000 of them a re-ranker with `vsearch train-reranker`, every setting at its default.
 retrieval: 1,000 other scenes, each to be found by its caption.  swaps: 1,000 more, half of them the twins of the rest,
 true caption against the one with colours, sides or counts swapped; 0.5 is guessing.  unseen: the same of things that
-training never showed together.  general: what training cost elsewhere, on the gallery's own captioned pictures and on
-the development pictures in `$VSEARCH_EVAL_DATA/flickr8k`; both together are what WiSE-FT keeps within two points.
+training never showed together.  gallery_captions and flickr8k_dev: what training cost elsewhere, on the gallery's own
+captioned pictures and on the development pictures in `$VSEARCH_EVAL_DATA/flickr8k`.  The last one there is goes
+to WiSE-FT as `--general`, which keeps the loss there within two points of mean recall; nothing is chosen by the other.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def run(quick: bool) -> Figures:
     with timed(seconds, "train"):
         told = _vsearch(
             *("train", scenes / "train.tsv", "--val", scenes / "val.tsv", "--out", place / "run"),
-            *("--general", place / "general.tsv", "--json"),
+            *("--general", list(elsewhere.values())[-1], "--json"),
         )
     figures |= {f"{name}_{when}": round(told[when][name], 4) for name in RECALLS for when in ("before", "after")}
     figures |= {"steps": told["steps"], "alpha": told["alpha"], "mixes": told["mixes"]}
@@ -64,6 +65,8 @@ def run(quick: bool) -> Figures:
     figures |= _swapped(scenes, "after", "--encoder", encoder)
     for name, table in elsewhere.items():
         figures[name] = _vsearch("eval", "compare", table, "mini", encoder, "--json")["difference"]
+        change = [row["difference"] for metric, row in figures[name].items() if "recall@" in metric]
+        figures[f"{name}_points_of_mean_recall"] = round(100 * sum(change) / len(change), 2)
     first = _first(scenes / "train.tsv", matched)
     with timed(seconds, "train_reranker"):
         _vsearch("train-reranker", first, "--out", matcher, *(("--epochs", 20) if quick else ()))
@@ -99,11 +102,11 @@ def _swapped(scenes: Path, when: str, *by: Any) -> Figures:
 
 
 def _general(place: Path, gallery: Path, data: str | None) -> dict[str, Path]:
-    """Tables of captioned pictures of other kinds, and one of all of them."""
+    """Tables of captioned pictures of other kinds."""
     sources: dict[str, Path] = {"gallery_captions": gallery}
     if data:
         sources["flickr8k_dev"] = Path(data) / "flickr8k" / "dev.tsv"
-    found, everything = {}, []
+    found = {}
     for name, source in sources.items():
         pairs = read_pairs(source)
         rows = [
@@ -112,8 +115,6 @@ def _general(place: Path, gallery: Path, data: str | None) -> dict[str, Path]:
             for caption in captions
         ]
         found[name] = _table(place / f"{name}.tsv", rows)
-        everything += rows
-    _table(place / "general.tsv", everything)
     return found
 
 

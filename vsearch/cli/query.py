@@ -98,6 +98,7 @@ def query(
     place = find_index(index_path)
     from vsearch.confidence import NOTHING
     from vsearch.index import open_index
+    from vsearch.types import Hits
 
     least = max(min_confidence or 0.0, NOTHING) if strict else min_confidence
     with open_index(place, on_notice=say) as index:
@@ -115,7 +116,7 @@ def query(
             target=target,
         )
         if rerank:
-            hits = _reranked(index, hits, terms.title, rerank)[offset : offset + k]
+            hits = Hits.of(_reranked(index, hits, terms.title, rerank)[offset : offset + k])
         images_there = 0 if hits else len(index)
     output.present(hits, terms.title)
     if hits:
@@ -135,7 +136,7 @@ def _warn(hits: Sequence[Hit], nothing: float, title: str) -> None:
         say(f"nothing here seems to match {title!r}: the best confidence is {best:.2f}; the nearest are shown")
 
 
-def _reranked(index: Index, hits: list[Hit], text: str, folder: str) -> list[Hit]:
+def _reranked(index: Index, hits: Sequence[Hit], text: str, folder: str) -> Sequence[Hit]:
     from vsearch.rerank import Reranker, known_patches
 
     reranker = Reranker.load(folder)

@@ -16,7 +16,7 @@ from vsearch.cli.where import find_index, index_option
 @click.option("--out", metavar="FOLDER", required=True, help="Where the re-ranker goes.")
 @click.option("--encoder", metavar="NAME", default="mini", show_default=True, help="Whose patches and tokens it reads.")
 @click.option(
-    "--epochs", type=click.IntRange(1), help="Passes over the captions. Default: 80,000 captions, twice at least."
+    "--epochs", type=click.IntRange(1), help="Passes over the captions. Default: 40,000 captions, twice at least."
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 def train_reranker(pairs: str, out: str, encoder: str, epochs: int | None, seed: int) -> None:

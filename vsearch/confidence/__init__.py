@@ -21,10 +21,10 @@ mixtures are half the one and half the other.
 
 from __future__ import annotations
 
-from vsearch.confidence.background import Background, Null
-from vsearch.confidence.backgrounds import FEWEST, Backgrounds
+from vsearch.confidence.background import Background, Null, Rating
+from vsearch.confidence.backgrounds import FEWEST, Backgrounds, unknown
 
 NOTHING = 0.05
 """Below this confidence of the best hit, the collection seems to know nothing about the query."""
 
-__all__ = ["FEWEST", "NOTHING", "Background", "Backgrounds", "Null"]
+__all__ = ["FEWEST", "NOTHING", "Background", "Backgrounds", "Null", "Rating", "unknown"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Matrix = NDArray[np.float32]
+
+Rating = Callable[[float], float]
 
 SLOPE = math.log(9)  # puts 0.1 at the mean of the null distribution and 0.9 two standard deviations above
 _LEAST_SPREAD = 1e-4
@@ -48,12 +51,18 @@ class Background(msgspec.Struct, frozen=True):
         """The null distribution of a kind of query."""
         return {"text": self.text, "image": self.image, "mixed": self.mixed}[kind]
 
-    def confidence(self, query: Matrix, kind: Kind, score: float) -> float | None:
-        """The confidence of a hit.  query: (dim,) of unit length.  None where it cannot be told."""
+    def rating(self, query: Matrix, kind: Kind) -> Rating | None:
+        """The confidence of a score of one query.  query: (dim,) of unit length.  None where it cannot be told."""
         null = self.null(kind)
         if null is None:
             return None
-        return null.confidence(float(lifts(np.array([score]), query[None], np.frombuffer(self.mean, "<f4"), kind)[0]))
+        start = float(lifts(np.zeros(1, np.float32), query[None], np.frombuffer(self.mean, "<f4"), kind)[0])
+        return lambda score: null.confidence(score + start)
+
+    def confidence(self, query: Matrix, kind: Kind, score: float) -> float | None:
+        """The confidence of one score, as ``rating`` tells it."""
+        rate = self.rating(query, kind)
+        return None if rate is None else rate(score)
 
     def pack(self) -> bytes:
         """As bytes of a file."""

@@ -5,17 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vsearch import phrases
-from vsearch.confidence.background import Background, Null, lifts, null_of, scaled, surrogates
-from vsearch.errors import EncoderError, IndexCorrupt, IndexNotWritable, QueryError
+from vsearch.confidence.background import Background, Null, Rating, lifts, null_of, scaled, surrogates
+from vsearch.errors import EncoderError, IndexCorrupt, IndexNotWritable
 from vsearch.recipe import Modality
 from vsearch.store import Snapshot, Store, derived
-from vsearch.types import Hit, Kind
+from vsearch.types import Kind
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,28 +54,10 @@ class Backgrounds:
                     self._last = (named.name, Background.unpack(path.read_bytes(), snapshot.space.dim))
             return self._last[1] if self._last[0] == named.name else None
 
-    def rated(
-        self,
-        snapshot: Snapshot,
-        hits: list[Hit],
-        query: Matrix,
-        kind: Kind,
-        least: float | None = None,
-    ) -> list[Hit]:
-        """Hits with their confidence, those of at least ``least`` where that is given.
-
-        query: (dim,) of unit length.  Raises QueryError for a ``least`` out of range, or when confidences are not
-        known.
-        """
-        if least is not None and not 0 <= least <= 1:
-            raise QueryError(f"a confidence of at least {least}; it is in [0, 1]")
+    def rating(self, snapshot: Snapshot, query: Matrix, kind: Kind) -> Rating | None:
+        """How sure a score of a query is; None where confidences are not known.  query: (dim,) of unit length."""
         known = self.of(snapshot)
-        if known is None or known.null(kind) is None:
-            if least is not None:
-                raise QueryError(unknown(snapshot, kind))
-            return hits
-        told = [replace(hit, confidence=known.confidence(query, kind, hit.score)) for hit in hits]
-        return [hit for hit in told if least is None or (hit.confidence or 0.0) >= least]
+        return None if known is None else known.rating(query, kind)
 
     def renew(self, encode: Encode | None, best: Best) -> None:
         """Make the background if there is none, or the collection has grown twofold or shrunk by half since.

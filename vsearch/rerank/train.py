@@ -37,7 +37,7 @@ _BLOCK = 1024
 class MatchTraining:
     """How to train.
 
-    epochs: passes over the captions; None: as many as show 80,000 of them, and at least two.  batch: captions in a
+    epochs: passes over the captions; None: as many as show 40,000 of them, and at least two.  batch: captions in a
     step, each with its picture.  Small batches learn faster here: what is learnt first is learnt in steps, not in
     examples.  lr: twice 1e-3, as for anything small that starts from nothing; warmed up over a twentieth of the steps,
     then a cosine.  nearest: a near caption is one of so many.  others: captions of the same batch that each picture is
@@ -57,7 +57,7 @@ class MatchTraining:
 
     def passes(self, captions: int) -> int:
         """How many epochs so many captions are shown for."""
-        return self.epochs or max(2, math.ceil(80_000 / captions))
+        return self.epochs or max(2, math.ceil(40_000 / captions))
 
 
 @dataclass(frozen=True)

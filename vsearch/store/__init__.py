@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vsearch.store.batch import Addition, Batch
 from vsearch.store.described import BLOCK_IDS
-from vsearch.store.records import Derived, Generation, Head, Record, Segment, Space
+from vsearch.store.records import Derived, Generation, Head, Record, Segment, Space, content_of
 from vsearch.store.snapshot import Snapshot
 from vsearch.store.store import Store
 
@@ -20,4 +20,5 @@ __all__ = [
     "Snapshot",
     "Space",
     "Store",
+    "content_of",
 ]

@@ -76,6 +76,11 @@ class Record:
         return cls(body[start : start + n], content, size, mtime, ctime, added, width, height, caption, flags)
 
 
+def content_of(raw: bytes) -> bytes:
+    """The content hash of a record that ``pack`` made, without unpacking the rest."""
+    return raw[:16]
+
+
 class Segment(msgspec.Struct, frozen=True, array_like=True):
     """A file of vectors and how many of its rows are committed.
 

@@ -68,6 +68,13 @@ class Snapshot:
         raw = self._txn.get(id_key(id), db=self._tables[b"item"])
         return None if raw is None else Record.unpack(raw)
 
+    def raw_record(self, id: int) -> bytes | None:
+        """The record of an id as it was packed, compared with its checksum.  Raises IndexCorrupt."""
+        raw: bytes | None = self._txn.get(id_key(id), db=self._tables[b"item"])
+        if raw is not None:
+            opened(raw, "the record of a picture")
+        return raw
+
     def items(self, damaged: list[int] | None = None) -> Iterator[tuple[int, Record]]:
         """All pictures, missing ones too, in id order.
 
