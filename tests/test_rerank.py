@@ -13,14 +13,14 @@ from vsearch.embed import colours
 from vsearch.embed.patches import MiniPatches
 from vsearch.errors import EncoderError, EncoderUnavailable, QueryError
 from vsearch.rerank import MatchTraining, Reranker, load_matcher, save_matcher
-from vsearch.rerank.model import Matcher, MatcherConfig
+from vsearch.rerank.model import Look, Matcher, MatcherConfig
 from vsearch.rerank.tokens import Tokens, narrow
-from vsearch.rerank.train import Examples, hard_captions, train
+from vsearch.rerank.train import Examples, _loss, hard_captions, train
 from vsearch.types import Hit
 
 COLOURS, THINGS = 5, 5
 WORDS = COLOURS + THINGS
-EPOCHS = 25
+EPOCHS = 12
 PAIR = np.eye(WORDS, dtype=np.float32)
 
 
@@ -57,7 +57,7 @@ def examples(patches, tokens):
 
 def matcher(seed=0, **more):
     torch.manual_seed(seed)
-    return Matcher(MatcherConfig("none", 4, WORDS, WORDS, **{"width": 32, "queries": 4, "layers": 2, **more}))
+    return Matcher(MatcherConfig("none", 4, WORDS, WORDS, **{"width": 32, **more}))
 
 
 def scores(model, patches, tokens):
@@ -77,6 +77,46 @@ def test_swapped_words_are_told_apart_on_pictures_that_were_not_trained_on():
     right = scores(model, patches[held], tokens[held])
     wrong = scores(model, patches[held], swapped(tokens[held]))
     assert (right > wrong).mean() >= 0.9
+
+
+def test_a_token_takes_the_mean_of_the_patches_that_are_near_it_by_cosine():
+    torch.manual_seed(3)
+    look, heads, rows = Look(8, 2).double(), 2, (1, 0, 1)
+    tokens, patches = (torch.randn(*shape, dtype=torch.float64) for shape in ((3, 4, 8), (2, 5, 8)))
+    with torch.no_grad():
+        look.sharpness.copy_(torch.tensor([0.5, 2.0])[:, None, None])
+        found, cosines = look(tokens, patches, torch.tensor(rows))
+        asked, keys, values = look.ask(tokens).numpy(), look.key(patches).numpy(), look.value(patches).numpy()
+    for text, token, head in product(range(3), range(4), range(heads)):
+        part = slice(4 * head, 4 * head + 4)
+        q, k, v = asked[text, token, part], keys[rows[text], :, part], values[rows[text], :, part]
+        near = k @ q / np.linalg.norm(q) / np.linalg.norm(k, axis=1)
+        weights = np.exp(near * np.exp([0.5, 2.0][head]))
+        weights /= weights.sum()
+        np.testing.assert_allclose(found[text, token, part], weights @ v, atol=1e-6)
+        np.testing.assert_allclose(cosines[text, token, head], weights @ near, atol=1e-6)
+
+
+def test_the_loss_is_half_of_true_and_half_of_false_captions_and_a_margin():
+    patches, tokens = world()
+    seen, model = examples(patches, tokens), matcher().eval()
+    captions, false = np.array([4, 11]), np.array([[40, 80, 11], [70, 11, 4]])  # 11 is the second picture's own
+    with torch.no_grad():
+        told = float(_loss(model, seen, captions, false, apart=0.3))
+    total = 0.0
+    stored = seen.tokens.astype(np.float32)
+    for picture, others in zip(captions, false, strict=True):
+        asked = [picture, *others]
+        of = scores(model, np.repeat(seen.patches[picture : picture + 1].widen(), 4, axis=0), stored[asked])
+        for weight, score, caption in zip((0.5, 0.25, 0.125, 0.125), of, asked, strict=True):
+            total += weight * np.log1p(np.exp(-score if caption == picture else score))
+        total += 0.3 * np.log1p(np.exp(of[1] - of[0]))
+    assert told == pytest.approx(total / 2, abs=1e-5)
+
+
+def test_few_captions_are_shown_more_often():
+    assert [MatchTraining().passes(n) for n in (100, 10_000, 1_000_000)] == [400, 4, 2]
+    assert MatchTraining(epochs=3).passes(100) == 3
 
 
 def test_training_is_the_same_for_a_seed():
@@ -146,8 +186,8 @@ def test_a_matcher_comes_back_as_it_was_saved(tmp_path):
     with pytest.raises(EncoderError, match="damaged"):
         load_matcher(tmp_path / "m")
     told = json.loads((tmp_path / "m" / "matcher.json").read_text())
-    (tmp_path / "m" / "matcher.json").write_text(json.dumps({**told, "format": 2}))
-    with pytest.raises(EncoderError, match="newer vsearch"):
+    (tmp_path / "m" / "matcher.json").write_text(json.dumps({**told, "format": 3}))
+    with pytest.raises(EncoderError, match="another version of vsearch"):
         load_matcher(tmp_path / "m")
 
 

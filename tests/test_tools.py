@@ -14,7 +14,7 @@ from PIL import Image
 ROOT = Path(__file__).parent.parent
 TOOLS = ROOT / "tools"
 RUN = ROOT / "benchmarks" / "run.py"
-NAMES = ("val", "swaps", "train")  # tables of compose.py
+NAMES = ("val", "swaps", "train", "unseen")  # tables of compose.py
 # what is imported by its neighbours only, and is no command
 PARTS = {"stamps.py", "scenes.py", "drawn.py", "textures.py", "compositions.py"}
 COMMANDS = [*sorted(path for path in TOOLS.glob("*.py") if path.name not in PARTS), TOOLS / "bootstrap.sh", RUN]
@@ -193,13 +193,28 @@ def test_twins_have_the_same_words_in_another_order_and_no_composition_comes_twi
     import compositions
 
     things = compositions.read_things(compose.DRAWN)
-    made = [m for m, _ in zip(compositions.compositions(things, seed=4), range(300), strict=False)]
+    made = [
+        m for m, _ in zip(compositions.compositions(compositions.meetings(things)[0], seed=4), range(300), strict=False)
+    ]
     assert {m.kind for m in made} == set(compositions.KINDS)
     for one in made:
         assert one.twin.twin == one and one.twin.caption != one.caption and one.twin.key == one.key
         assert words(one.twin.caption) == words(one.caption)
     assert len({m.key for m in made}) == 300
-    assert compositions.capacity(things[:2]) == 28 * 4 * 8
+    assert compositions.capacity([(things[0], things[1])]) == 28 * 4 * 8
+
+
+@pytest.mark.usefixtures("tools")
+def test_things_kept_apart_are_each_seen_with_others():
+    import compositions
+
+    table = (TOOLS / "compose_things.txt").read_text(encoding="utf-8")
+    things = compositions.read_things(table)
+    together, apart = compositions.meetings(things)
+    assert len(together) + len(apart) == len(things) * (len(things) - 1) // 2
+    assert not set(together) & set(apart) and len(apart) == 22
+    for thing in things:
+        assert sum(thing in pair for pair in together) >= len(things) - 3
 
 
 @pytest.mark.usefixtures("tools")
@@ -221,12 +236,12 @@ def test_compose_writes_the_same_disjoint_tables_each_time(tmp_path: Path):
     for out in ("a", "b"):
         assert run(TOOLS / "compose.py", "--out", out, "--pairs", "8", "--val", "4", cwd=tmp_path).returncode == 0
     tables = {name: read_table(tmp_path / "a" / f"{name}.tsv") for name in NAMES}
-    assert [len(tables[name]) for name in NAMES] == [4, 4, 8]
+    assert [len(tables[name]) for name in NAMES] == [4, 4, 8, 4]
     for row in (row for rows in tables.values() for row in rows):
         assert (tmp_path / "a" / row["filepath"]).read_bytes() == (tmp_path / "b" / row["filepath"]).read_bytes()
     swaps = tables["swaps"]
     assert [row["title"] for row in swaps[::2]] == [row["foil"] for row in swaps[1::2]]
     captions = [{row["title"] for row in rows} | {row["foil"] for row in rows} for rows in tables.values()]
-    assert not captions[0] & captions[1] and not captions[0] & captions[2] and not captions[1] & captions[2]
+    assert len(set().union(*captions)) == sum(map(len, captions))
     many = run(TOOLS / "compose.py", "--pairs", "20000", cwd=tmp_path)
     assert many.returncode == 2 and "too few different compositions" in many.stderr

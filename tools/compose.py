@@ -5,6 +5,7 @@ Cut-out pictures of a gallery (tools/gallery.py) are tinted and set side by side
   train.tsv   pairs to train with; column `foil` has the caption of the twin, which is false of the picture
   val.tsv     pairs to measure retrieval with, no two of them twins
   swaps.tsv   pictures and their twins, for `vsearch eval compositional`; columns filepath, title, foil, kind
+  unseen.tsv  the same of things that stand together in no picture of the other tables
 
 No composition of one table, nor its twin, is in another.  The same gallery and seed give the same pictures.
 """
@@ -20,7 +21,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from compositions import COLOURS, Composition, Group, Thing, capacity, compositions, read_things
+from compositions import COLOURS, Composition, Group, Thing, capacity, compositions, meetings, read_things
 from drawn import round_thing
 from PIL import Image
 from textures import GROUNDS
@@ -144,13 +145,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     things, cut_out = cut_outs(args.gallery)
-    if 2 * args.val + args.pairs > capacity(things) // 2:
+    together, apart = meetings(things)
+    if 2 * args.val + args.pairs > capacity(together) // 2 or args.val > capacity(apart) // 2:
         parser.error(f"{len(things)} things make too few different compositions; ask for fewer pairs")
-    rows = compositions(things, args.seed)
+    rows, strangers = compositions(together, args.seed), compositions(apart, args.seed)
     counts = {
         "val": write("val", islice(rows, args.val), args.out, args.seed, cut_out),
         "swaps": write("swaps", with_twins(rows, args.val), args.out, args.seed, cut_out),
         "train": write("train", with_twins(rows, args.pairs), args.out, args.seed, cut_out),
+        "unseen": write("unseen", with_twins(strangers, args.val), args.out, args.seed, cut_out),
     }
     print(f"compose: {', '.join(f'{count} {name}' for name, count in counts.items())} in {args.out}", file=sys.stderr)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import combinations
 from math import comb
 
 import numpy as np
@@ -34,6 +35,9 @@ class Thing:
     noun: str
     plural: str
     cut_out: str
+
+
+Meeting = tuple[Thing, Thing]
 
 
 @dataclass(frozen=True)
@@ -95,20 +99,32 @@ def read_things(table: str) -> list[Thing]:
     return [Thing(*(cell.strip() for cell in line.split("|"))) for line in lines]
 
 
-def capacity(things: list[Thing]) -> int:
+def meetings(things: list[Thing]) -> tuple[list[Meeting], list[Meeting]]:
+    """Every two things, in two lists: those that may be seen together in training, and those that never are.
+
+    Of n things about one pair in n / 2 is kept apart, and each thing has few of those, so it is seen with all others.
+    """
+    every = list(combinations(range(len(things)), 2))
+    apart = {(i, j) for i, j in every if (i + j) % max(2, len(things) // 2) == 0}
+    together = [pair for pair in every if pair not in apart]
+    return [(things[i], things[j]) for i, j in together], [(things[i], things[j]) for i, j in sorted(apart)]
+
+
+def capacity(pairs: list[Meeting]) -> int:
     """How many different keys there are."""
     of_counts = 1 + 1 + comb(len(_NUMBERS) - 1, 2)
-    return comb(len(things), 2) * comb(len(COLOURS), 2) * len(PLACES) * of_counts
+    return len(pairs) * comb(len(COLOURS), 2) * len(PLACES) * of_counts
 
 
-def compositions(things: list[Thing], seed: int) -> Iterator[Composition]:
-    """Compositions without end, no two with the same key: take far fewer than ``capacity``."""
+def compositions(pairs: list[Meeting], seed: int) -> Iterator[Composition]:
+    """Compositions of two things each without end, no two with the same key: take far fewer than ``capacity``."""
     rng = np.random.default_rng(seed)
     colours, grounds = list(COLOURS), list(PLACES)
     seen = set()
     while True:
         kind = KINDS[rng.integers(len(KINDS))]
-        a, b = (things[i] for i in rng.choice(len(things), 2, replace=False))
+        both = pairs[rng.integers(len(pairs))]
+        a, b = (both[i] for i in rng.permutation(2))
         red, green = (colours[i] for i in rng.choice(len(colours), 2, replace=False))
         many, few = map(int, rng.choice(np.arange(1, 5), 2, replace=False)) if kind == "count" else (1, 1)
         ground, mirrored = grounds[rng.integers(len(grounds))], bool(rng.integers(2))

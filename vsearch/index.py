@@ -150,7 +150,7 @@ class Index(Words, Copies):
 
     @property
     def store(self) -> Store:
-        """The store behind it, for what only reads: measuring, export."""
+        """The store behind it, for what only reads, measuring and export, and for files that can be made again."""
         return self._store
 
     def use_encoder(self, encoder: Encoder) -> None:

@@ -14,6 +14,7 @@ from vsearch.cli.terms import Terms, terms_options
 from vsearch.cli.where import find_index, index_option
 
 if TYPE_CHECKING:
+    from vsearch.index import Index
     from vsearch.types import Hit, Target
 
 MOST = 100_000
@@ -115,7 +116,7 @@ def query(
             target=target,
         )
         if rerank:
-            hits = Hits.of(_reranked(hits, terms.title, rerank)[offset : offset + k])
+            hits = Hits.of(_reranked(index, hits, terms.title, rerank)[offset : offset + k])
         images_there = 0 if hits else len(index)
     output.present(hits, terms.title)
     if hits:
@@ -135,7 +136,9 @@ def _warn(hits: Sequence[Hit], nothing: float, title: str) -> None:
         say(f"nothing here seems to match {title!r}: the best confidence is {best:.2f}; the nearest are shown")
 
 
-def _reranked(hits: Sequence[Hit], text: str, folder: str) -> Sequence[Hit]:
-    from vsearch.rerank import Reranker
+def _reranked(index: Index, hits: Sequence[Hit], text: str, folder: str) -> Sequence[Hit]:
+    from vsearch.rerank import Reranker, known_patches
 
-    return Reranker.load(folder).rerank(text, hits, DEPTH)
+    reranker = Reranker.load(folder)
+    known = known_patches(index.store, reranker.towers, [hit.id for hit in hits[:DEPTH]])
+    return reranker.rerank(text, hits, DEPTH, known)

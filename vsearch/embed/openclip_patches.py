@@ -32,6 +32,11 @@ class OpenClipPatches:
         return self._encoder.info.name
 
     @property
+    def digest(self) -> str:
+        """The encoder's fingerprint.  Raises EncoderError, EncoderUnavailable."""
+        return self._encoder.info.digest
+
+    @property
     def preprocess(self) -> PixelSpec:
         """The geometry of the model's own preprocessing."""
         return self._encoder.preprocess

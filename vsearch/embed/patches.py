@@ -15,6 +15,7 @@ import numpy as np
 from vsearch.embed import colours
 from vsearch.embed.load import has_heads, resolve
 from vsearch.embed.vectors import check_pixels
+from vsearch.embed.weights import LITE2_WEIGHTS, combined
 from vsearch.errors import EncoderError
 from vsearch.types import PixelSpec
 
@@ -37,6 +38,10 @@ class PatchEncoder(Protocol):
         """Of the encoder whose towers these are."""
 
     @property
+    def digest(self) -> str:
+        """Changes with anything that changes the patches: kept ones are found by it."""
+
+    @property
     def preprocess(self) -> PixelSpec:
         """The geometry that ``encode_patches`` wants."""
 
@@ -56,6 +61,7 @@ class MiniPatches:
 
     name = "mini"
     preprocess = PixelSpec(size=260, resize="squash", interpolation="bicubic")
+    digest = combined([LITE2_WEIGHTS.sha256, repr(preprocess), repr(colours.PALETTE)])
 
     def __init__(self, device: str | None = None) -> None:
         self._device = device

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -57,20 +57,26 @@ class Reranker:
                 out.append(self.model(*map(torch.from_numpy, pair)).numpy())
         return np.concatenate(out)
 
-    def rerank(self, text: str, hits: Sequence[Hit], depth: int = DEPTH) -> list[Hit]:
+    def rerank(
+        self, text: str, hits: Sequence[Hit], depth: int = DEPTH, known: Mapping[int, Tokens] | None = None
+    ) -> list[Hit]:
         """The first ``depth`` hits in the order of the matcher, the others behind them as they were.
 
-        The pictures are read from where they are; one that cannot be read any more comes after those that can.
-        The scores stay cosines, since a logit cannot be compared with them; ranks are counted anew.
-        Raises EncoderError, EncoderUnavailable.
+        known: patches by id, as ``known_patches`` finds them.  Other pictures are read from where they are; one that
+        cannot be read any more comes after those that can.  The scores stay cosines, since a logit cannot be compared
+        with them; ranks are counted anew.  Raises EncoderError, EncoderUnavailable.
         """
         first, rest = list(hits[:depth]), list(hits[depth:])
-        tokens, failures = read_patches([hit.raw_path for hit in first], self.towers)
+        known = known or {}
+        unknown = [hit for hit in first if hit.id not in known]
+        tokens, failures = read_patches([hit.raw_path for hit in unknown], self.towers)
         lost = {failure.path for failure in failures}
-        there = [hit for hit in first if hit.raw_path not in lost]
-        scores = self.score(tokens, [text] * len(there))
-        order = [there[at] for at in np.argsort(-scores, kind="stable")]
-        found = [*order, *(hit for hit in first if hit.raw_path in lost), *rest]
+        seen = [hit for hit in unknown if hit.raw_path not in lost]
+        stored = [hit for hit in first if hit.id in known]
+        there = [*stored, *seen]
+        scores = self.score(Tokens.joined([*(known[hit.id] for hit in stored), tokens]), [text] * len(there))
+        order = [there[at] for at in sorted(range(len(there)), key=lambda at: (-scores[at], there[at].rank))]
+        found = [*order, *(hit for hit in unknown if hit.raw_path in lost), *rest]
         return [replace(hit, rank=rank) for rank, hit in enumerate(found, 1)]
 
 
@@ -90,6 +96,4 @@ def read_patches(paths: Sequence[bytes], towers: PatchEncoder) -> tuple[Tokens, 
                 waiting = []
     if waiting:
         parts.append(narrow(towers.encode_patches(np.stack(waiting))))
-    if not parts:
-        return Tokens(np.zeros((0, 0, 0), np.int8), np.zeros((0, 0), np.float32)), failures
-    return Tokens(np.concatenate([p.codes for p in parts]), np.concatenate([p.scales for p in parts])), failures
+    return Tokens.joined(parts), failures

@@ -14,7 +14,7 @@ from vsearch.errors import EncoderError, EncoderUnavailable
 from vsearch.rerank.model import Matcher, MatcherConfig
 
 CONFIG, WEIGHTS = "matcher.json", "matcher.safetensors"
-FORMAT = 1
+FORMAT = 2
 
 
 def save_matcher(model: Matcher, folder: str | os.PathLike[str]) -> None:
@@ -37,7 +37,9 @@ def load_matcher(folder: str | os.PathLike[str]) -> Matcher:
     try:
         told = json.loads((place / CONFIG).read_text(encoding="utf-8"))
         if told.pop("format") != FORMAT:
-            raise EncoderError(f"{place}: made by a newer vsearch; upgrade with: pip install --upgrade vsearch-engine")
+            raise EncoderError(
+                f"{place}: made by another version of vsearch; train it again with: vsearch train-reranker PAIRS"
+            )
         model = Matcher(MatcherConfig(**told))
         model.load_state_dict(load_file(place / WEIGHTS))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:

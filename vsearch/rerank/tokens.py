@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,14 @@ class Tokens:
 
     def __getitem__(self, rows: NDArray[np.int64] | slice) -> Tokens:
         return Tokens(self.codes[rows], self.scales[rows])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Tokens]) -> Tokens:
+        """Several one after the other; parts without a picture count for nothing."""
+        full = [part for part in parts if len(part)]
+        if not full:
+            return cls(np.zeros((0, 0, 0), np.int8), np.zeros((0, 0), np.float32))
+        return cls(np.concatenate([part.codes for part in full]), np.concatenate([part.scales for part in full]))
 
     def widen(self) -> Matrix:
         """(n, patches, width) float32."""

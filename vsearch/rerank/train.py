@@ -1,7 +1,9 @@
-"""Training the matcher: a binary loss on captions that are true of a picture and on hard ones that are not.
+"""Training the matcher: a binary loss on captions that are true of a picture and on others that are not.
 
-Hard captions are those of other pictures whose text vectors are nearest: for "a red apple and a green banana" the first
-is "a green apple and a red banana".  They are found once, before the first step, with the text tower alone.
+What is false comes from easy to hard in one batch: captions of any other pictures, with which the matcher learns where
+in a picture a word is, and captions that read almost alike, which cannot be told apart before that.  Hard captions are
+those of other pictures whose text vectors are nearest: for "a red apple and a green banana" the first is "a green apple
+and a red banana".  They are found once, before the first step, with the text tower alone.
 """
 
 from __future__ import annotations
@@ -35,18 +37,27 @@ _BLOCK = 1024
 class MatchTraining:
     """How to train.
 
-    lr: 1e-3, as for anything small that starts from nothing; warmed up over a twentieth of the steps, then a cosine.
-    batch: pictures in a step.  nearest: the nearest caption is always among the false ones; the other is one of so
-    many nearest, or as often any at all, which keeps the easy cases right.
+    epochs: passes over the captions; None: as many as show 40,000 of them, and at least two.  batch: captions in a
+    step, each with its picture.  Small batches learn faster here: what is learnt first is learnt in steps, not in
+    examples.  lr: twice 1e-3, as for anything small that starts from nothing; warmed up over a twentieth of the steps,
+    then a cosine.  nearest: a near caption is one of so many.  others: captions of the same batch that each picture is
+    also asked about; they cost little, since their tokens are read already.  apart: weight of the loss by which the
+    true caption must beat the nearest false one.
     """
 
-    epochs: int = 12
+    epochs: int | None = None
     batch: int = 32
-    lr: float = 1e-3
+    lr: float = 2e-3
     weight_decay: float = 0.05
     nearest: int = 16
+    others: int = 4
+    apart: float = 0.5
     seed: int = 0
     warm_up: float = 0.05
+
+    def passes(self, captions: int) -> int:
+        """How many epochs so many captions are shown for."""
+        return self.epochs or max(2, math.ceil(40_000 / captions))
 
 
 @dataclass(frozen=True)
@@ -96,13 +107,14 @@ def train(
     _set_scale(model, examples.patches)
     optimiser = torch.optim.AdamW(model.parameters(), lr=options.lr, weight_decay=options.weight_decay)
     per_epoch = math.ceil(len(examples.owner) / options.batch)
-    steps = per_epoch * options.epochs
+    epochs = options.passes(len(examples.owner))
+    steps = per_epoch * epochs
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: factor(step, steps, options.warm_up))
     model.train()
-    for epoch in range(1, options.epochs + 1):
+    for epoch in range(1, epochs + 1):
         total = 0.0
         for captions in _batches(rng, len(examples.owner), options.batch):
-            loss = _loss(model, examples, captions, _drawn(rng, captions, hard, len(examples.owner)))
+            loss = _loss(model, examples, captions, _drawn(rng, captions, hard, options.others), options.apart)
             if not torch.isfinite(loss):
                 raise QueryError(
                     f"the loss is not a number in epoch {epoch}; train with a lower rate than {options.lr}"
@@ -123,31 +135,41 @@ def _batches(rng: np.random.Generator, count: int, size: int) -> Iterator[Ids]:
     yield from (order[first : first + size] for first in range(0, count, size))
 
 
-def _drawn(rng: np.random.Generator, captions: Ids, hard: Ids, count: int) -> Ids:
-    """Two captions for each that are false of its picture: the nearest; and one of the near, or any at all."""
+def _drawn(rng: np.random.Generator, captions: Ids, hard: Ids, others: int) -> Ids:
+    """Captions to ask each picture of a batch about, (n, 2 + others) rows: the nearest, a near one, others' own."""
     near = hard[captions, rng.integers(0, hard.shape[1], len(captions))]
-    anywhere = rng.integers(0, count, len(captions))
-    second = np.where(rng.random(len(captions)) < 0.5, near, anywhere)
-    return np.stack([hard[captions, 0], second], axis=1)
+    turned = [np.roll(captions, shift) for shift in rng.integers(1, max(len(captions), 2), others)]
+    return np.stack([hard[captions, 0], near, *turned], axis=1)
 
 
-def _loss(model: Matcher, examples: Examples, captions: Ids, false: Ids) -> torch.Tensor:
-    """Binary cross-entropy, true and false captions weighted alike."""
-    owner = examples.owner[captions]
-    texts = np.concatenate([captions[:, None], false], axis=1)
-    true = examples.owner[texts] == owner[:, None]
-    rows = np.repeat(np.arange(len(captions)), texts.shape[1])
-    there = examples.there[texts.ravel()]
+def _loss(model: Matcher, examples: Examples, captions: Ids, false: Ids, apart: float) -> torch.Tensor:
+    """Binary cross-entropy, half of it for true captions and half for false ones, of those half for the nearest.
+
+    A picture of the batch may have several of the captions that are asked about; what is true of it is never false.
+    """
+    asked = np.concatenate([captions[:, None], false], axis=1)
+    vectors = examples.vectors[asked]
+    same = np.einsum("ncd,nd->nc", vectors, vectors[:, 0]) > SAME
+    true = torch.from_numpy(same | (examples.owner[asked] == examples.owner[captions, None]))
+    scores = _scores(model, examples, asked)
+    losses = functional.binary_cross_entropy_with_logits(scores, true.float(), reduction="none")
+    weight = scores.new_full(asked.shape, 0.25 / (asked.shape[1] - 2))
+    weight[:, 0], weight[:, 1] = 0.5, 0.25
+    margin = functional.softplus(scores[:, 1] - scores[:, 0])
+    return ((losses * weight).sum() + apart * margin.sum()) / len(captions)
+
+
+def _scores(model: Matcher, examples: Examples, asked: Ids) -> torch.Tensor:
+    """Logits of the captions asked about, (n, c) rows, each row for the picture of its first: (n, c)."""
+    read, place = np.unique(asked, return_inverse=True)
+    there = examples.there[read]
     longest = int(there.sum(axis=1).max())
-    scores = model(
-        torch.from_numpy(examples.patches[owner].widen()),
-        torch.from_numpy(examples.tokens[texts.ravel(), :longest].astype(np.float32)),
-        torch.from_numpy(there[:, :longest]),
-        torch.from_numpy(rows),
-    )
-    told = torch.from_numpy(true.ravel().astype(np.float32))
-    weight = torch.where(told > 0, 0.5 / told.mean(), 0.5 / (1 - told).mean().clamp(min=1e-6))
-    return functional.binary_cross_entropy_with_logits(scores, told, weight=weight)
+    mask = torch.from_numpy(there[:, :longest])
+    words = model.read(torch.from_numpy(examples.tokens[read, :longest].astype(np.float32)), mask)
+    seen = model.see(torch.from_numpy(examples.patches[examples.owner[asked[:, 0]]].widen()))
+    at = torch.from_numpy(place.ravel())
+    rows = torch.arange(len(asked)).repeat_interleave(asked.shape[1])
+    return model.match(seen, words[at], mask[at], rows).view(asked.shape)
 
 
 def _set_scale(model: Matcher, patches: Tokens, most: int = 512) -> None:

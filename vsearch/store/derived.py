@@ -42,18 +42,18 @@ def confirm(store: Store, what: str, named: Derived, read_at: int) -> None:
         _name(store, space, what, named, read_at)
 
 
-def drop(store: Store) -> None:
-    """Forget all files that were made from the live space.  Raises DiskFull, IndexNotWritable."""
+def drop(store: Store, what: str | None = None) -> None:
+    """Forget all files that were made from the live space, or that of a kind.  Raises DiskFull, IndexNotWritable."""
     with store.writing() as (_, space):
         with store.edit() as (txn, tables):
-            forget(txn, tables[b"state"], space.name)
+            forget(txn, tables[b"state"], space.name, what)
     store.collect_garbage()
 
 
-def forget(txn: lmdb.Transaction, table: Any, space: str) -> None:
-    """No derived file of a space is to be believed."""
-    for what in kinds_in(txn, table, space):
-        txn.delete(key(space, what), db=table)
+def forget(txn: lmdb.Transaction, table: Any, space: str, what: str | None = None) -> None:
+    """No derived file of a space, or none of a kind, is to be believed."""
+    for kind in kinds_in(txn, table, space) if what is None else [what]:
+        txn.delete(key(space, kind), db=table)
 
 
 def _name(store: Store, space: Space, what: str, named: Derived, read_at: int) -> None:
