@@ -125,7 +125,7 @@ def test_index_from_a_list_on_standard_input_and_from_a_table(here):
     (here / "t.csv").write_text("file,words\nphotos/blue.png,The sea.\n")
     table = ("index", "t.csv", "--index", "images.vsearch", "--path-column", "file")
     assert run(*table, "--caption-column", "words", cwd=here)[1] == "1 added in T s (R/s) → images.vsearch\n"
-    assert "The sea." in run("query", "serve", "blue", "-k", "1", cwd=here)[1]
+    assert "The sea." in run("query", "blue", "-k", "1", cwd=here)[1]
     code, out, err = run("index", "t.csv", "--index", "images.vsearch", cwd=here)
     assert (code, out) == (2, "") and "no column 'filepath'; it has: 'file', 'words'" in err
 
@@ -430,7 +430,7 @@ def test_help_of_every_command_is_there_and_names_its_options(tmp_path):
     assert (code, err) == (0, "")
     finding = "index import query explain audit describe classify tag dups"
     keeping = "check repair build compact backup spaces"
-    assert listed == f"{finding} info errors {keeping} eval train train-reranker store-patches models doctor".split()
+    assert listed == f"{finding} info errors {keeping} eval train train-reranker models doctor".split()
     for command in ("index", "query", "errors"):
         told = run(command, "--help", cwd=tmp_path)[1]
         assert f"Usage: vsearch {command}" in told and "--json" in told

@@ -75,12 +75,11 @@ def served(*indexes: Path) -> Iterator[str]:
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         try:
-            line = process.stderr.readline()
-            while line and "serving at" not in line:
-                line = process.stderr.readline()
-            found = re.search(r"http://\S+", line)
-            assert found, f"vsearch serve did not start: {line}"
-            yield found[0]
+            told: list[str] = []
+            while not (found := re.search(r"serving at (http://\S+)", told[-1] if told else "")):
+                told.append(process.stderr.readline())
+                assert told[-1], f"vsearch serve did not start: {''.join(told)}"
+            yield found[1]
         finally:
             process.terminate()
             process.communicate(timeout=30)

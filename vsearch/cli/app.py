@@ -15,12 +15,8 @@ from vsearch.cli.keep import backup, build, check, compact, repair
 from vsearch.cli.labels import classify, tag
 from vsearch.cli.machine import doctor, models
 from vsearch.cli.query import query
-<<<<<<< HEAD
-from vsearch.cli.rerank import train_reranker
-from vsearch.cli.serve import serve
-=======
 from vsearch.cli.rerank import store_patches, train_reranker
->>>>>>> swaps
+from vsearch.cli.serve import serve
 from vsearch.cli.spaces import spaces
 from vsearch.cli.tell import errors, info
 from vsearch.cli.train import train
