@@ -11,7 +11,7 @@ PACKAGE = ROOT / "vsearch"
 FLOORS = {
     0: ("errors", "types", "half"),
     1: ("sources", "decode", "files", "compare", "phrases", "prompts", "recipe", "recipes", "present"),
-    2: ("embed", "store", "ann", "exact", "moving", "notebook"),
+    2: ("embed", "store", "ann", "exact", "moving", "results"),
     3: ("filters", "ingest", "search", "build", "explain", "query", "generations", "mend", "hits", "about")
     + ("labels", "texts", "duplicates", "confidence", "projection"),
     4: ("feedback", "paging"),

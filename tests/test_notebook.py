@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 
 import vsearch
-from vsearch.types import Hit, Hits
+from vsearch.results import Hits
+from vsearch.types import Hit
 
 
 class Read(HTMLParser):

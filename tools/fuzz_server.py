@@ -1,8 +1,8 @@
 """Ask the server what its description allows, and what it forbids, and check every answer (Schemathesis).
 
 A server that may also change its index is started over a small one, and asked until the wanted number of cases is
-reached: no answer is 5xx, each has a status and a body that the description names, what the description allows is
-accepted and what it forbids is refused.  (That nothing works without a token is tested elsewhere: many wrong ones in a
+reached: no answer is 5xx, each has a status and a body that the description names, and what the
+description forbids is refused.  (That nothing works without a token is tested elsewhere: many wrong ones in a
 row are slowed down, which Schemathesis takes for a fault.)
 
 tools/fuzz_server.py              20,000 cases or more, some minutes

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from vsearch.errors import VsearchError
     from vsearch.index import Index, create
     from vsearch.index import open_index as open
+    from vsearch.results import Hits
     from vsearch.sources import files as pictures
     from vsearch.sources import folder, listing, table
-    from vsearch.types import AddReport, Box, Crop, EncoderInfo, Failure, Hit, Hits, Item, Part, Query
+    from vsearch.types import AddReport, Box, Crop, EncoderInfo, Failure, Hit, Item, Part, Query
 
 __version__ = "0.1.0"
 
@@ -58,7 +59,7 @@ _HOMES = {
     "EncoderInfo": ("types", "EncoderInfo"),
     "Failure": ("types", "Failure"),
     "Hit": ("types", "Hit"),
-    "Hits": ("types", "Hits"),
+    "Hits": ("results", "Hits"),
     "Index": ("index", "Index"),
     "Item": ("types", "Item"),
     "Limits": ("decode", "Limits"),

@@ -18,9 +18,10 @@ from vsearch.hits import Found, check_confidence, check_k, distinct, shown
 from vsearch.paging import older, pages, window
 from vsearch.query import Decode, Embedded, decode_alone, embed, unit
 from vsearch.recipe import Modality
+from vsearch.results import Hits
 from vsearch.search import search
 from vsearch.store import Snapshot, Store
-from vsearch.types import EncoderInfo, Hits, Query, QueryValue, Target
+from vsearch.types import EncoderInfo, Query, QueryValue, Target
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vsearch.errors import IndexCorrupt, QueryError
-from vsearch.notebook import as_html
+from vsearch.results import Hits
 from vsearch.store import Record, Snapshot, content_of
-from vsearch.types import Hit, Hits
+from vsearch.types import Hit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     Find = Callable[[int, frozenset[int]], tuple[NDArray[np.float32], NDArray[np.int64]]]
 
 MAX_K = 100_000
-
-Hits.as_html = as_html
 
 
 def check_k(k: int, offset: int = 0) -> None:

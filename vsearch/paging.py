@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vsearch.hits import Found
+from vsearch.results import Hits
 from vsearch.store import Snapshot
-from vsearch.types import Hits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

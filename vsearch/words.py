@@ -12,8 +12,9 @@ from vsearch.errors import QueryError
 from vsearch.hits import check_k
 from vsearch.labels import Classifier, clear, tag
 from vsearch.projection import Projection, named, project
+from vsearch.results import Hits
 from vsearch.texts import TextSets
-from vsearch.types import Description, Hits, Label, Progress, Query, QueryValue, TagReport
+from vsearch.types import Description, Label, Progress, Query, QueryValue, TagReport
 
 if TYPE_CHECKING:
     import numpy as np

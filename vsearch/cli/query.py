@@ -98,7 +98,7 @@ def query(
     place = find_index(index_path)
     from vsearch.confidence import NOTHING
     from vsearch.index import open_index
-    from vsearch.types import Hits
+    from vsearch.results import Hits
 
     least = max(min_confidence or 0.0, NOTHING) if strict else min_confidence
     with open_index(place, on_notice=say) as index:

@@ -16,8 +16,8 @@ from vsearch.types import Part as Term
 
 if TYPE_CHECKING:
     from vsearch.index import Index
+    from vsearch.results import Hits
     from vsearch.server.service import Service
-    from vsearch.types import Hits
 
     Pages = Callable[[Index], Iterator[Hits]]
 

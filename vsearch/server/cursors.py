@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from vsearch.errors import IndexClosed
+from vsearch.results import Hits
 from vsearch.server.faults import Refused
-from vsearch.types import Hits
 
 NONE = Hits.of([])
 MOST_QUERIES = 256
