@@ -110,6 +110,14 @@ def test_pages_of_a_filter(index: Index):
     assert sorted(shown) == list(range(0, 1000, 2))
 
 
+def test_readers_that_stop_scrolling_take_no_place_from_others(index: Index):
+    """LMDB has 512 places for readers; whoever holds an iterator and waits has none of them."""
+    waiting = [index.pages(QUERY, 5) for _ in range(600)]
+    first = [[hit.id for hit in next(pages)] for pages in waiting]
+    assert first == [[hit.id for hit in index.search(QUERY, 5)]] * 600
+    assert [hit.rank for hit in next(waiting[0])] == [6, 7, 8, 9, 10]
+
+
 def test_each_step_asks_for_little():
     """A window far down costs few searches, none of which wants more than there was before."""
     asked = []

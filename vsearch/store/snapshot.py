@@ -60,6 +60,10 @@ class Snapshot:
         self.live = state.live
         self.txn_id = state.txn_id
 
+    def end(self) -> None:
+        """Let go of the transaction: nothing can be read from now on."""
+        del self._txn
+
     def __len__(self) -> int:
         return self.head.images
 
@@ -330,6 +334,18 @@ class Snapshot:
     def readers(self) -> list[SegmentReader]:
         """The memory-mapped segments."""
         return self._readers
+
+
+def until_left(snapshot: Snapshot) -> Iterator[Snapshot]:
+    """Lend a snapshot, and take its transaction away when it comes back.
+
+    LMDB has a fixed number of slots for readers, and a transaction that is over keeps its slot for as long as anybody
+    holds it: a generator that waits to be asked again holds its snapshot for hours.
+    """
+    try:
+        yield snapshot
+    finally:
+        snapshot.end()
 
 
 def chunk_prefix(space: int, segment: int) -> bytes:

@@ -26,7 +26,7 @@ from vsearch.store.garbage import sweep
 from vsearch.store.layout import Layout, read_format
 from vsearch.store.records import Head, Record, Segment, Space, decode, encode, seal
 from vsearch.store.segments import CHUNK_ROWS, MAX_ROWS, SegmentReader
-from vsearch.store.snapshot import Snapshot, State, chunk_prefix, pack_failure
+from vsearch.store.snapshot import Snapshot, State, chunk_prefix, pack_failure, until_left
 from vsearch.store.trust import clean_note, must_verify
 from vsearch.types import EncoderInfo
 
@@ -142,7 +142,7 @@ class Store:
                     readers = self._readers(state)
                 except FileNotFoundError:
                     continue  # A compaction finished between our transaction and our open: look again.
-                yield Snapshot(txn, self._env.tables, state, readers)
+                yield from until_left(Snapshot(txn, self._env.tables, state, readers))
                 return
         raise IndexCorrupt(
             f"{self.layout.root}: a file of vectors that the metadata names is gone; embed its pictures again with: "
@@ -155,7 +155,7 @@ class Store:
         with self.read() as txn:
             state = self._state_in(txn, of)
             readers = [r for s in state.space.segments if (r := self._salvage(state.space, s))]
-            yield Snapshot(txn, self._env.tables, state, readers)
+            yield from until_left(Snapshot(txn, self._env.tables, state, readers))
 
     def _salvage(self, space: Space, segment: Segment) -> SegmentReader | None:
         """A reader of the whole segment, else of its rows before the cut, else none."""
