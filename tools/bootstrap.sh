@@ -59,7 +59,7 @@ pip_install() { "$venv_python" -m pip -qq --disable-pip-version-check install "$
 install_vsearch() {
     say "installing vsearch and what it needs (PyTorch, FAISS) into .venv: a few minutes, about 8 GB of disk"
     pip_install --upgrade 'pip>=25.1' # the first pip that knows dependency groups
-    pip_install --editable .
+    pip_install --editable '.[serve]'
 }
 
 # The tests of the page drive the system's Chromium; without one they are skipped, and say so.
