@@ -11,6 +11,7 @@ from PIL import Image
 from serving import Client, encoded, serving
 
 import vsearch
+from vsearch import files
 
 
 @pytest.fixture
@@ -82,6 +83,20 @@ def test_many_at_once(writable: Client):
     assert {answer.status for answer in answers} == {201}
     assert len({answer.json["id"] for answer in answers}) == 16
     assert len(writable.search(parts=[{"text": "red"}], k=50)["hits"]) == 17
+
+
+def test_the_folder_that_another_picture_made_in_between(
+    writable: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    make = files.make_dir
+
+    def overtaken(path: Path) -> None:
+        path.mkdir()
+        make(path)
+
+    monkeypatch.setattr(files, "make_dir", overtaken)
+    assert writable.post("/items", {"image": encoded(png("red")), "name": "a.png"}).status == 201
+    assert [path.name[:2] for path in (tmp_path / "x.uploads").iterdir()] == ["a-"]
 
 
 def test_another_writer_is_409(writable: Client, tmp_path: Path):

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,7 +103,8 @@ def _place(collection: Collection, asked: schemas.NewItem, kind: str) -> Path:
 def _write(path: Path, data: bytes) -> bool:
     """Make the file, durable; False when it is there already."""
     if not path.parent.is_dir():
-        files.make_dir(path.parent)
+        with suppress(FileExistsError):  # made in between for another picture
+            files.make_dir(path.parent)
     if path.exists():
         return False
     with files.storage_errors(path.parent):
