@@ -12,7 +12,7 @@ FLOORS = {
     0: ("errors", "types", "half"),
     1: ("sources", "decode", "files", "compare", "phrases", "prompts", "recipe", "recipes", "present"),
     2: ("embed", "store", "ann", "exact", "moving", "results"),
-    3: ("filters", "ingest", "search", "build", "explain", "query", "generations", "mend", "hits", "about")
+    3: ("filters", "ingest", "search", "build", "explain", "query", "generations", "mend", "hits", "about", "merging")
     + ("labels", "texts", "duplicates", "confidence", "projection"),
     4: ("feedback", "paging"),
     5: ("asking",),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vsearch.errors import VsearchError
     from vsearch.index import Index, create
     from vsearch.index import open_index as open
+    from vsearch.merging import merge
     from vsearch.results import Hits
     from vsearch.sources import files as pictures
     from vsearch.sources import folder, listing, table
@@ -47,6 +48,7 @@ __all__ = [
     "folder",
     "listing",
     "load_encoder",
+    "merge",
     "open",
     "table",
 ]
@@ -71,6 +73,7 @@ _HOMES = {
     "folder": ("sources", "folder"),
     "listing": ("sources", "listing"),
     "load_encoder": ("embed", "load_encoder"),
+    "merge": ("merging", "merge"),
     "open": ("index", "open_index"),
     "table": ("sources", "table"),
 }

@@ -257,10 +257,15 @@ def translated(error: OSError, place: Path) -> IndexNotWritable:
     )
 
 
+def free_bytes(place: Path) -> int:
+    """Bytes that may still be written on the disk of a folder."""
+    told = os.statvfs(place)
+    return told.f_bavail * told.f_frsize
+
+
 def is_full(place: Path) -> bool:
     """Whether the disk under ``place`` has next to nothing left (LMDB reports a full disk as an I/O error)."""
     try:
-        told = os.statvfs(place if place.exists() else place.parent)
+        return free_bytes(place if place.exists() else place.parent) < 1 << 16
     except OSError:
         return False
-    return told.f_bavail * told.f_frsize < 1 << 16

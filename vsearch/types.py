@@ -375,3 +375,20 @@ class SpaceInfo:
     def complete(self) -> bool:
         """Whether nothing is left to embed."""
         return self.embedded + self.absent == self.images
+
+
+@dataclass(frozen=True, slots=True)
+class MergeReport:
+    """What ``vsearch.merge`` did.
+
+    repeated: pictures left out because another shard knows their path from later.  failures: remembered files that
+    could not be read.  kept_ids: whether the ids are those of the shards.
+    """
+
+    shards: int
+    images: int
+    repeated: int
+    failures: int
+    kept_ids: bool
+    seconds: float
+    warnings: tuple[str, ...] = ()

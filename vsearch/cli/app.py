@@ -14,6 +14,7 @@ from vsearch.cli.index import index
 from vsearch.cli.keep import backup, build, check, compact, repair
 from vsearch.cli.labels import classify, tag
 from vsearch.cli.machine import doctor, models
+from vsearch.cli.merge import merge
 from vsearch.cli.query import query
 from vsearch.cli.rerank import store_patches, train_reranker
 from vsearch.cli.serve import serve
@@ -64,6 +65,7 @@ for command in (
     build,
     compact,
     backup,
+    merge,
     spaces,
     evaluate,
     train,

@@ -86,7 +86,7 @@ def index(paths: tuple[str, ...], index_path: str | None, encoder: str | None, a
             say(f"interrupted; {kept:,} pictures are in {place} and stay there. Type the same again to go on.")
             return Exit.INTERRUPTED
         if not options["no_build"]:
-            _catch_up(opened)
+            catch_up(opened)
     for warning in report.warnings:
         say(warning)
     emit(_json(report, place) if as_json else _summary(report, place))
@@ -115,11 +115,11 @@ def _change_encoder(place: Path, encoder: str, options: dict[str, Any]) -> int:
             say("interrupted; what is embedded stays, and the old encoder answers. Type the same again to go on.")
             return Exit.INTERRUPTED
         if not options["no_build"]:
-            _catch_up(opened)
+            catch_up(opened)
     return tell(report)
 
 
-def _catch_up(opened: Index) -> None:
+def catch_up(opened: Index) -> None:
     """Build or extend the FAISS index when searching without has become slow; searching goes on meanwhile."""
     try:
         report = opened.catch_up()

@@ -151,6 +151,12 @@ class Snapshot:
         raw = self._txn.get(path_key(path), db=self._tables[b"path"])
         return None if raw is None else key_id(raw)
 
+    def paths(self) -> Iterator[tuple[bytes, int]]:
+        """Digest of the path and id of each picture, missing ones too, by digest."""
+        with self._txn.cursor(self._tables[b"path"]) as cursor:
+            for digest, raw in cursor:
+                yield digest, key_id(raw)
+
     def with_content(self, content: bytes) -> list[int]:
         """Ids of the pictures with these bytes (16-byte XXH3-128)."""
         with self._txn.cursor(self._tables[b"content"]) as cursor:
