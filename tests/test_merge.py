@@ -108,7 +108,7 @@ def test_many_pieces_and_segments_are_as_good_as_one(place, tmp_path, monkeypatc
     with vsearch.open(tmp_path / "out.vsearch") as merged:
         assert merged.check().problems == ()
         with merged.store.snapshot() as snapshot:
-            assert [segment.rows for segment in snapshot.space.segments] == [8, 5, 7, 1]
+            assert [segment.rows for segment in snapshot.space.segments] == [8, 8, 5]
 
 
 def test_it_goes_on_like_any_index(place, tmp_path):
