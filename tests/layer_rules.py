@@ -18,12 +18,13 @@ FLOORS = {
     5: ("asking",),
     6: ("words", "copies"),
     7: ("index",),
-    8: ("evaluate", "__init__"),  # __init__: the lazy names of `import vsearch`
-    9: ("train",),
-    10: ("rerank",),
-    11: ("server",),
-    12: ("cli",),
-    13: ("__main__",),
+    8: ("evaluate", "following"),
+    9: ("__init__",),  # the lazy names of `import vsearch`
+    10: ("train",),
+    11: ("rerank",),
+    12: ("server",),
+    13: ("cli",),
+    14: ("__main__",),
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 

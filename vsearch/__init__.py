@@ -51,6 +51,7 @@ __all__ = [
     "merge",
     "open",
     "table",
+    "watch",
 ]
 
 _HOMES = {
@@ -76,6 +77,7 @@ _HOMES = {
     "merge": ("merging", "merge"),
     "open": ("index", "open_index"),
     "table": ("sources", "table"),
+    "watch": ("following", "watch"),
 }
 
 

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from vsearch.build import Upkeep
     from vsearch.decode import Limits
     from vsearch.embed import Encoder
+    from vsearch.ingest import Review
     from vsearch.query import Decode
 
     Ids = NDArray[np.int64]
@@ -149,6 +150,11 @@ class Index(Words, Copies):
             return self._encoder
 
     @property
+    def loaded_encoder(self) -> Encoder | None:
+        """The encoder, if anything has needed it so far."""
+        return self._encoder
+
+    @property
     def store(self) -> Store:
         """The store behind it, for what only reads, measuring and export, and for files that can be made again."""
         return self._store
@@ -185,17 +191,19 @@ class Index(Words, Copies):
         prune: bool = False,
         yes: bool = False,
         progress: Callable[[Progress], None] | None = None,
+        review: Review | None = None,
     ) -> AddReport:
         """Bring the index in line with a source: what is new or changed is embedded, what moved is recognised.
 
         Pictures under the source's folders that are gone leave the results but keep their vectors; ``prune``
         forgets them, above a tenth of the folder only with ``yes``.  A file that cannot be read is remembered and
         read again when it changes, or with ``retry_failed``.  Committed at least every 256 pictures or two seconds.
+        review: is called with what was found, and may leave some of it for later, before anything is done.
         Raises IndexNotWritable, DiskFull, SourceError, EncoderError.
         """
         from vsearch.decode import Limits as DecodeLimits
 
-        options = Options(limits or DecodeLimits(), workers, retry_failed, prune, yes, progress)
+        options = Options(limits or DecodeLimits(), workers, retry_failed, prune, yes, progress, review)
         pinned = self._store.encoder_info
         report = ingest(self._store, lambda: self.encoder, pinned.preprocess, source, options)
         self.columns.refresh()

@@ -21,6 +21,7 @@ from vsearch.cli.serve import serve
 from vsearch.cli.spaces import spaces
 from vsearch.cli.tell import errors, info
 from vsearch.cli.train import train
+from vsearch.cli.watch import watch
 
 
 class _InOrder(click.Group):
@@ -49,6 +50,7 @@ def app() -> None:
 
 for command in (
     index,
+    watch,
     bring,
     query,
     serve,

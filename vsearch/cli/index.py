@@ -93,7 +93,7 @@ def index(paths: tuple[str, ...], index_path: str | None, encoder: str | None, a
         say(warning)
     if report.added and report.seconds >= LONG:
         say(_bound(report))
-    emit(_json(report, place) if as_json else _summary(report, place))
+    emit(json_report(report, place) if as_json else summary(report, place))
     return _verdict(report, place)
 
 
@@ -174,7 +174,8 @@ def _open(place: Path, encoder: str | None) -> Index:
     return open_index(place, write=True, encoder=pinned, on_notice=say)
 
 
-def _json(report: AddReport, place: Path) -> bytes:
+def json_report(report: AddReport, place: Path) -> bytes:
+    """A report as a line of JSON."""
     from vsearch.present import json_line, path_fields
 
     told = asdict(report)
@@ -193,7 +194,8 @@ def _json(report: AddReport, place: Path) -> bytes:
     ).encode("utf-8")
 
 
-def _summary(report: AddReport, place: Path) -> str:
+def summary(report: AddReport, place: Path) -> str:
+    """A report in words."""
     from vsearch.present import printable
 
     names = ("added", "unchanged", "moved", "removed", "failed")

@@ -32,6 +32,8 @@ BATCH_SECONDS = 2.0
 RACY_NS = 2_000_000_000
 PRUNE_SHARE = 0.1
 
+Review = Callable[[Store, Survey], None]
+
 
 @dataclass(frozen=True)
 class Options:
@@ -39,6 +41,7 @@ class Options:
 
     retry_failed: read files again that failed before and have not changed.
     prune: forget pictures that are gone; above a tenth of the folder only with ``yes``.
+    review: may change what the survey found before anything is done about it.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -47,6 +50,7 @@ class Options:
     prune: bool = False
     yes: bool = False
     progress: Callable[[Progress], None] | None = None
+    review: Review | None = None
 
 
 def ingest(
@@ -61,6 +65,8 @@ def ingest(
     stages = Stages()
     with stages.spent("scan"):
         looked = survey(store, source, retry_failed=options.retry_failed)
+        if options.review is not None:
+            options.review(store, looked)
     run = Ingestion(store, encoder, looked, options, started, stages)
     run.settle(looked)
     if looked.todo:
