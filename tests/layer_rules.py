@@ -14,7 +14,7 @@ FLOORS = {
     2: ("embed", "store", "ann", "exact", "moving", "results"),
     3: ("filters", "ingest", "search", "build", "explain", "query", "generations", "mend", "hits", "about", "merging")
     + ("labels", "texts", "duplicates", "confidence", "projection"),
-    4: ("feedback", "paging"),
+    4: ("feedback", "paging", "distributed"),
     5: ("asking",),
     6: ("words", "copies"),
     7: ("index",),

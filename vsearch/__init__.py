@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vsearch.decode import Limits
+    from vsearch.distributed import connect as cluster
     from vsearch.embed import Encoder, load_encoder
     from vsearch.errors import VsearchError
     from vsearch.index import Index, create
@@ -43,6 +44,7 @@ __all__ = [
     "Query",
     "VsearchError",
     "__version__",
+    "cluster",
     "create",
     "pictures",
     "folder",
@@ -69,6 +71,7 @@ _HOMES = {
     "Part": ("types", "Part"),
     "Query": ("types", "Query"),
     "VsearchError": ("errors", "VsearchError"),
+    "cluster": ("distributed", "connect"),
     "create": ("index", "create"),
     "pictures": ("sources", "files"),
     "folder": ("sources", "folder"),

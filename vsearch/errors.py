@@ -9,7 +9,7 @@
     ├─ DecodeError ─ NotAnImage · ImageTooLarge · Truncated · DecodeTimeout · DecoderCrashed
     ├─ RecipeError · TooFewVectors · MemoryBudgetTooSmall · DimensionMismatch
     ├─ TrainError ─ LossNotFinite · CheckpointMismatch
-    └─ SourceError · QueryError · FilterError
+    └─ SourceError · QueryError · FilterError · ClusterError
 
 A message says what happened, to what, and what to type next.  Errors of other
 libraries are translated in the room that calls them, so catching
@@ -150,3 +150,7 @@ class FilterError(VsearchError):
     def __init__(self, message: str, position: int | None = None) -> None:
         super().__init__(message)
         self.position = position
+
+
+class ClusterError(VsearchError):
+    """A Ray cluster cannot be joined, or its workers cannot do what they are to do."""

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from vsearch.build import Upkeep
     from vsearch.decode import Limits
+    from vsearch.distributed import Cluster
     from vsearch.embed import Encoder
     from vsearch.ingest import Review
     from vsearch.query import Decode
@@ -192,6 +193,7 @@ class Index(Words, Copies):
         yes: bool = False,
         progress: Callable[[Progress], None] | None = None,
         review: Review | None = None,
+        cluster: Cluster | None = None,
     ) -> AddReport:
         """Bring the index in line with a source: what is new or changed is embedded, what moved is recognised.
 
@@ -199,13 +201,14 @@ class Index(Words, Copies):
         forgets them, above a tenth of the folder only with ``yes``.  A file that cannot be read is remembered and
         read again when it changes, or with ``retry_failed``.  Committed at least every 256 pictures or two seconds.
         review: is called with what was found, and may leave some of it for later, before anything is done.
+        cluster: where pictures are decoded and embedded instead of here (``vsearch.cluster``).
         Raises IndexNotWritable, DiskFull, SourceError, EncoderError.
         """
         from vsearch.decode import Limits as DecodeLimits
 
-        options = Options(limits or DecodeLimits(), workers, retry_failed, prune, yes, progress, review)
-        pinned = self._store.encoder_info
-        report = ingest(self._store, lambda: self.encoder, pinned.preprocess, source, options)
+        opening = cluster.reader if cluster is not None else None
+        options = Options(limits or DecodeLimits(), workers, retry_failed, prune, yes, progress, review, opening)
+        report = ingest(self._store, lambda: self.encoder, source, options)
         self.columns.refresh()
         self._renew_background()
         return report

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from vsearch.cli.where import find_index, index_for
 
 if TYPE_CHECKING:
     from vsearch.decode import Limits
+    from vsearch.distributed import Cluster
     from vsearch.index import Index
     from vsearch.sources import Source
     from vsearch.types import AddReport
@@ -56,6 +58,7 @@ LONG = 10.0  # seconds from which on one wants to know where they went
     "--decode-seconds", metavar="S", type=click.FloatRange(0, min_open=True), help="Longest time to decode one file."
 )
 @click.option("--workers", metavar="N", type=click.IntRange(1, 1024), help="Decoding processes. Default: one per core.")
+@click.option("--ray", metavar="ADDRESS", help="Decode and embed on a Ray cluster; local starts one on this machine.")
 @click.option("--no-build", is_flag=True, help="Leave the FAISS index as it is, also when searching has become slow.")
 @json_option
 def index(paths: tuple[str, ...], index_path: str | None, encoder: str | None, as_json: bool, **options: Any) -> int:
@@ -75,12 +78,13 @@ def index(paths: tuple[str, ...], index_path: str | None, encoder: str | None, a
     source = _source(paths, options)
     place = index_for(index_path, paths)
     limits = _limits(options)
-    with _open(place, encoder) as opened, progress() as shower:
+    with _open(place, encoder) as opened, _cluster(options["ray"]) as cluster, progress() as shower:
         try:
             report = opened.add(
                 source,
                 limits=limits,
                 progress=shower,
+                cluster=cluster,
                 **{name: options[name] for name in ("workers", "retry_failed", "prune", "yes")},
             )
         except KeyboardInterrupt:
@@ -95,6 +99,14 @@ def index(paths: tuple[str, ...], index_path: str | None, encoder: str | None, a
         say(_bound(report))
     emit(json_report(report, place) if as_json else summary(report, place))
     return _verdict(report, place)
+
+
+def _cluster(address: str | None) -> AbstractContextManager[Cluster | None]:
+    if address is None:
+        return nullcontext()
+    from vsearch.distributed import connect
+
+    return connect(address)
 
 
 def _change_encoder(place: Path, encoder: str, options: dict[str, Any]) -> int:

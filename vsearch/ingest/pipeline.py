@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vsearch.decode import Decoded, DecodePool, Job, Limits, Same
+from vsearch.decode import Decoded, Job, Limits, Same
 from vsearch.ingest.columns import with_columns
-from vsearch.ingest.embedding import embed_each
+from vsearch.ingest.reader import LocalReader, Opening, Reader
 from vsearch.ingest.stages import Stages
 from vsearch.ingest.survey import Survey, survey
 from vsearch.sources import Source
 from vsearch.store import Addition, Batch, Record, Snapshot, Store
 from vsearch.store.records import MISSING, RACY
-from vsearch.types import AddReport, Details, Failure, Item, PixelSpec, Progress
+from vsearch.types import AddReport, Details, Failure, Item, Progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,6 +42,7 @@ class Options:
     retry_failed: read files again that failed before and have not changed.
     prune: forget pictures that are gone; above a tenth of the folder only with ``yes``.
     review: may change what the survey found before anything is done about it.
+    opening: opens what decodes and embeds instead of this process.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -51,11 +52,10 @@ class Options:
     yes: bool = False
     progress: Callable[[Progress], None] | None = None
     review: Review | None = None
+    opening: Opening | None = None
 
 
-def ingest(
-    store: Store, encoder: Callable[[], Encoder], spec: PixelSpec, source: Source, options: Options
-) -> AddReport:
+def ingest(store: Store, encoder: Callable[[], Encoder], source: Source, options: Options) -> AddReport:
     """Bring the store in line with a source.
 
     encoder: gives the encoder when the first picture needs it, so that a run with nothing new loads no weights.
@@ -67,15 +67,16 @@ def ingest(
         looked = survey(store, source, retry_failed=options.retry_failed)
         if options.review is not None:
             options.review(store, looked)
-    run = Ingestion(store, encoder, looked, options, started, stages)
+    run = Ingestion(store, looked, options, started, stages)
     run.settle(looked)
     if looked.todo:
-        with DecodePool(spec, options.limits, options.workers) as pool:
-            # The next batch is decoded while this one is embedded.
-            decoded = pool.map(run.jobs(), window=max(BATCH_IMAGES, 4 * pool.workers))
-            for item, outcome in zip(looked.todo, stages.waiting("decode", decoded), strict=True):
-                run.take(item, outcome)
-        run.flush()
+        info, limits = store.encoder_info, options.limits
+        opened = options.opening(info, limits) if options.opening else None
+        with opened or LocalReader(encoder, info, limits, options.workers) as reader:
+            outcomes = stages.waiting("decode", reader.read(run.jobs()))
+            for item, outcome in zip(looked.todo, outcomes, strict=True):
+                run.take(item, outcome, reader)
+            run.flush(reader)
     run.mark_vanished()
     if options.prune:
         run.prune()
@@ -88,14 +89,12 @@ class Ingestion:
     def __init__(
         self,
         store: Store,
-        encoder: Callable[[], Encoder],
         looked: Survey,
         options: Options,
         started: float,
         stages: Stages,
     ) -> None:
         self._store = store
-        self._encoder = encoder
         self._looked = looked
         self._options = options
         self._started = started
@@ -159,7 +158,7 @@ class Ingestion:
                     records[item.path] = record
         return records
 
-    def take(self, item: Item, outcome: Decoded | Same | Failure) -> None:
+    def take(self, item: Item, outcome: Decoded | Same | Failure, reader: Reader) -> None:
         """Account for one picture; commit when the batch is full or two seconds old."""
         if not self._pending and not self._batch:
             self._since = time.monotonic()
@@ -172,7 +171,7 @@ class Ingestion:
             self._pending.append((item, outcome))
         full = len(self._pending) + len(self._batch) >= BATCH_IMAGES
         if full or time.monotonic() - self._since > BATCH_SECONDS:
-            self.flush()
+            self.flush(reader)
 
     def _fail(self, item: Item, failure: Failure) -> None:
         if failure.size < 0:
@@ -228,7 +227,7 @@ class Ingestion:
         self._batch.healed.append(item.path)
         self._added += 1
 
-    def flush(self) -> None:
+    def flush(self, reader: Reader) -> None:
         """Embed what is pending, the same bytes only once, and commit the batch."""
         fresh = []
         with self._store.snapshot() as snapshot:
@@ -237,7 +236,7 @@ class Ingestion:
                     fresh.append((item, decoded))
         self._pending = []
         first = {decoded.content: (item, decoded) for item, decoded in reversed(fresh)}
-        vectors = dict(zip(first, self._embed(list(first.values())), strict=True))
+        vectors = dict(zip(first, self._embed(reader, [picture for _, picture in first.values()]), strict=True))
         for item, decoded in fresh:
             vector = vectors[decoded.content]
             if isinstance(vector, str):
@@ -246,12 +245,12 @@ class Ingestion:
                 self._add(item, _new_record(item, decoded), vector, decoded.details)
         self._commit()
 
-    def _embed(self, fresh: list[tuple[Item, Decoded]]) -> list[NDArray[np.float32] | str]:
+    def _embed(self, reader: Reader, fresh: list[Decoded]) -> list[NDArray[np.float32] | str]:
         """The vector of each picture, or why it has none: one bad picture does not take its batch with it."""
         if not fresh:
             return []
         with self._stages.spent("embed"):
-            return embed_each(self._encoder(), np.stack([decoded.pixels for _, decoded in fresh]))
+            return reader.embed(fresh)
 
     def _commit_if_large(self) -> None:
         if len(self._batch) >= BATCH_IMAGES * 4:
