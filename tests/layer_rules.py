@@ -18,7 +18,7 @@ FLOORS = {
     5: ("asking",),
     6: ("words", "copies"),
     7: ("index",),
-    8: ("evaluate", "following"),
+    8: ("evaluate", "following", "sharded"),
     9: ("__init__",),  # the lazy names of `import vsearch`
     10: ("train",),
     11: ("rerank",),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vsearch.index import open_index as open
     from vsearch.merging import merge
     from vsearch.results import Hits
+    from vsearch.sharded import ShardedHits, ShardedIndex
     from vsearch.sources import files as pictures
     from vsearch.sources import folder, listing, table
     from vsearch.types import AddReport, Box, Crop, EncoderInfo, Failure, Hit, Item, Part, Query
@@ -42,6 +43,8 @@ __all__ = [
     "Limits",
     "Part",
     "Query",
+    "ShardedHits",
+    "ShardedIndex",
     "VsearchError",
     "__version__",
     "cluster",
@@ -70,6 +73,8 @@ _HOMES = {
     "Limits": ("decode", "Limits"),
     "Part": ("types", "Part"),
     "Query": ("types", "Query"),
+    "ShardedHits": ("sharded", "ShardedHits"),
+    "ShardedIndex": ("sharded", "ShardedIndex"),
     "VsearchError": ("errors", "VsearchError"),
     "cluster": ("distributed", "connect"),
     "create": ("index", "create"),

@@ -36,7 +36,7 @@ class Cluster:
     """
 
     def __init__(self, ray: Any) -> None:
-        self._ray = ray
+        self.ray = ray
 
     @contextmanager
     def reader(self, info: EncoderInfo, limits: Limits) -> Iterator[RayReader]:
@@ -44,8 +44,8 @@ class Cluster:
 
         Raises ClusterError.
         """
-        size = size_of(self._ray.nodes())
-        reader = RayReader(self._ray, size.workers, {"num_cpus": size.cpus, "num_gpus": size.gpus}, info, limits)
+        size = size_of(self.ray.nodes())
+        reader = RayReader(self.ray, size.workers, {"num_cpus": size.cpus, "num_gpus": size.gpus}, info, limits)
         try:
             yield reader
         finally:
