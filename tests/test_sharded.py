@@ -59,9 +59,11 @@ def test_four_shards_answer_as_one_index(sharded, place):
     with vsearch.open(place / "all.vsearch") as one:
         for query in ("red and blue", vector, picture, vsearch.Query("green") + picture - "red"):
             for k in (3, COUNT + 1):
-                found = sharded.search(query, k)
+                found = sharded.search(query, k, patience=60)
                 assert seen(found) == seen(one.search(query, k)) and found.missing == () and not found.partial
-        assert seen(sharded.search(vector, 5, where="name > '11'")) == seen(one.search(vector, 5, where="name > '11'"))
+        assert seen(sharded.search(vector, 5, where="name > '11'", patience=60)) == seen(
+            one.search(vector, 5, where="name > '11'")
+        )
     assert picture not in [hit.path for hit in sharded.search(picture, COUNT)]
     assert len({hit.id for hit in sharded.search("red", COUNT)}) == COUNT
     with pytest.raises(FilterError):
@@ -76,7 +78,7 @@ def pid_of(sharded, number: int) -> int:
 
 
 def test_a_shard_that_dies_is_told_within_a_second_and_comes_back(sharded, place):
-    whole = seen(sharded.search("red and blue", COUNT))
+    whole = seen(sharded.search("red and blue", COUNT, patience=60))
     os.kill(pid_of(sharded, 2), signal.SIGKILL)
     until, marked = time.monotonic() + 60, False
     while True:
@@ -95,10 +97,10 @@ def test_a_shard_that_dies_is_told_within_a_second_and_comes_back(sharded, place
 
 def test_a_replica_answers_for_one_that_died(cluster, place):
     with vsearch.ShardedIndex(cluster, [place / "0.vsearch", place / "1.vsearch"], replicas=2) as index:
-        whole = seen(index.search("red", COUNT))
+        whole = seen(index.search("red", COUNT, patience=60))
         os.kill(pid_of(index, 0), signal.SIGKILL)
         for _ in range(4):
-            found = index.search("red", COUNT)
+            found = index.search("red", COUNT, patience=60)
             assert seen(found) == whole and found.missing == ()
 
 

@@ -24,9 +24,10 @@ class Shard:
 
     def ready(self) -> EncoderInfo:
         """Open the index, unless it is, search once, and tell its encoder.  Raises what ``open`` raises."""
-        index = self._opened()
-        index.search_vectors(np.eye(1, index.encoder_info.dim, dtype=np.float32), 1)  # maps the rows, loads faiss
-        return index.encoder_info
+        info = self._opened().encoder_info
+        first = Asked(np.eye(1, info.dim, dtype=np.float32)[0], "text", frozenset())
+        self.search(first, 1, {"modality": "text", "where": None})  # maps the rows and loads what searching needs
+        return info
 
     def _opened(self) -> Index:
         if self._index is None:
