@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from drawn_pictures import drawn
+from test_cli import run
 
 import vsearch
 from vsearch.decode import Job, Limits
@@ -166,6 +167,12 @@ def node(**resources: float) -> dict:
 )
 def test_a_worker_for_each_gpu_or_for_every_few_cores(nodes, size):
     assert room.size_of(nodes) == size
+
+
+@pytest.mark.parametrize("words", [("photos", "--workers", "2"), ("--encoder", "mini", "--index", "x.vsearch")])
+def test_what_ray_does_not_do_is_refused(tmp_path, words):
+    code, out, err = run("index", *words, "--ray", "local", cwd=tmp_path)
+    assert (code, out) == (2, "") and "as many workers as the cluster has room for" in err
 
 
 def test_without_ray_it_is_said_what_to_install(monkeypatch):

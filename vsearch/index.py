@@ -201,7 +201,8 @@ class Index(Words, Copies):
         forgets them, above a tenth of the folder only with ``yes``.  A file that cannot be read is remembered and
         read again when it changes, or with ``retry_failed``.  Committed at least every 256 pictures or two seconds.
         review: is called with what was found, and may leave some of it for later, before anything is done.
-        cluster: where pictures are decoded and embedded instead of here (``vsearch.cluster``).
+        workers: processes that decode here; cluster: where pictures are decoded and embedded instead, with as many
+        workers as there is room for (``vsearch.cluster``).
         Raises IndexNotWritable, DiskFull, SourceError, EncoderError.
         """
         from vsearch.decode import Limits as DecodeLimits

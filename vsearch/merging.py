@@ -22,8 +22,8 @@ def merge(destination: AnyPath, shards: Sequence[AnyPath]) -> MergeReport:
     Pictures with what is known of them (captions, details, tags), remembered failures and folders are carried over;
     vectors stay as they are, to the bit.  A path that several shards know is kept once: a picture that is there before
     one that was gone, then the one that was added last.  Ids stay when no two shards have ids in the same range; else
-    they are given anew.  FAISS indexes and spaces that do not answer are left behind.  The shards are only read; the
-    new index appears whole or not at all.
+    they are given anew.  Spaces that do not answer and what can be made again, such as FAISS indexes, are left behind.
+    The shards are only read; the new index appears whole or not at all.
 
     Raises QueryError (no shard, one named twice), IndexNotFound, IndexExists, EncoderMismatch, DiskFull,
     IndexNotWritable, IndexCorrupt.

@@ -73,6 +73,8 @@ def index(paths: tuple[str, ...], index_path: str | None, encoder: str | None, a
     changes = encoder is not None and not paths and options["files_from"] is None
     if options["yes"] and not options["prune"] and not changes:
         raise click.UsageError("--yes confirms --prune and means nothing without it.")
+    if options["ray"] and (changes or options["workers"]):
+        raise click.UsageError("--ray is for indexing folders, with as many workers as the cluster has room for.")
     if changes and encoder is not None:
         return _change_encoder(find_index(index_path), encoder, options)
     source = _source(paths, options)

@@ -48,7 +48,7 @@ def system_events(stop: Event, poll: bool) -> Events:
     return events
 
 
-def _watch() -> Callable[..., Any]:
+def _watch() -> Any:
     try:
         from watchfiles import watch
     except ImportError as error:
