@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from vsearch.index import Index, create
     from vsearch.index import open_index as open
     from vsearch.results import Hits
+    from vsearch.sources import clip_retrieval, folder, img2dataset, listing, table
     from vsearch.sources import files as pictures
-    from vsearch.sources import folder, listing, table
     from vsearch.types import AddReport, Box, Crop, EncoderInfo, Failure, Hit, Item, Part, Query
 
 __version__ = "0.1.0"
@@ -42,9 +42,11 @@ __all__ = [
     "Query",
     "VsearchError",
     "__version__",
+    "clip_retrieval",
     "create",
     "pictures",
     "folder",
+    "img2dataset",
     "listing",
     "load_encoder",
     "open",
@@ -66,9 +68,11 @@ _HOMES = {
     "Part": ("types", "Part"),
     "Query": ("types", "Query"),
     "VsearchError": ("errors", "VsearchError"),
+    "clip_retrieval": ("sources", "clip_retrieval"),
     "create": ("index", "create"),
     "pictures": ("sources", "files"),
     "folder": ("sources", "folder"),
+    "img2dataset": ("sources", "img2dataset"),
     "listing": ("sources", "listing"),
     "load_encoder": ("embed", "load_encoder"),
     "open": ("index", "open_index"),
