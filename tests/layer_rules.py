@@ -21,7 +21,7 @@ FLOORS = {
     8: ("evaluate", "__init__"),  # __init__: the lazy names of `import vsearch`
     9: ("train",),
     10: ("rerank",),
-    11: ("server",),
+    11: ("server", "adapters"),
     12: ("cli",),
     13: ("__main__",),
 }
