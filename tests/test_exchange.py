@@ -15,7 +15,7 @@ from test_import import run
 import vsearch
 from vsearch.cli import main
 from vsearch.errors import DimensionMismatch, EncoderMismatch, IndexNotWritable, SourceError
-from vsearch.export.clip_retrieval import clip_retrieval as write
+from vsearch.export.clip_retrieval import to_clip_retrieval as write
 from vsearch.ingest import ondisk
 from vsearch.store.records import RACY
 

@@ -55,4 +55,26 @@ class Exchange(Asking):
         that says anything, but for tags and what tells only of this index (id, added, size, folder).
         ``vsearch.clip_retrieval`` reads it back.  Raises FilterError, IndexCorrupt, IndexNotWritable, DiskFull.
         """
-        return export.clip_retrieval(self._store, self.columns, folder, where, progress)
+        return export.to_clip_retrieval(self._store, self.columns, folder, where, progress)
+
+    def export_milvus(
+        self,
+        uri: str,
+        collection: str,
+        *,
+        token: str = "",
+        where: str | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> ExportReport:
+        """Bring a collection of Milvus in line with this index: the same ids, vectors, paths, captions and columns.
+
+        uri: ``http://HOST:19530``, or a place for milvus-lite that ends with ``.db``.  token: ``USER:PASSWORD`` or a
+        key.  A new collection is made with cosine as metric and Milvus's own choice of index.  Rows go in batches, each
+        whole or not at all, under their ids: typed again after a break, or after changes here, the same call sends
+        all anew, nothing is there twice, and rows of pictures that are no longer here (or for which ``where`` does
+        not hold) are removed.  Captions are cut to 65,535 bytes, what a VARCHAR holds.
+        Raises ExportError, also when the collection holds vectors of another index or encoder, FilterError,
+        IndexCorrupt.
+        """
+        place = export.Place(uri, collection, token)
+        return export.to_milvus(self._store, self.columns, place, where, progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from vsearch.export.clip_retrieval import clip_retrieval
+from vsearch.export.clip_retrieval import to_clip_retrieval
+from vsearch.export.milvus import Place, to_milvus
 
-__all__ = ["clip_retrieval"]
+__all__ = ["Place", "to_clip_retrieval", "to_milvus"]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ROWS = 1_000_000  # a part, as clip-retrieval's own default
 
 
-def clip_retrieval(
+def to_clip_retrieval(
     store: Store,
     columns: Columns,
     folder: str | os.PathLike[str],

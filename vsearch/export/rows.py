@@ -34,6 +34,11 @@ class Part:
     captions: list[str | None]
     columns: dict[str, pa.Array]
 
+    def values(self, column: str) -> list[Any]:
+        """A column as values that JSON can hold: times in ISO 8601."""
+        told = self.columns[column].to_pylist()
+        return [value.isoformat() if hasattr(value, "isoformat") else value for value in told]
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -89,8 +94,3 @@ def text_of(path: bytes) -> str:
         return path.decode()
     except UnicodeDecodeError:
         return file_uri(path)
-
-
-def plain_values(array: pa.Array) -> list[Any]:
-    """Values that JSON can hold."""
-    return [value.isoformat() if hasattr(value, "isoformat") else value for value in array.to_pylist()]
