@@ -1,5 +1,6 @@
 """Re-ranking over HTTP: the library's answer, for what the library re-ranks, at a bounded cost."""
 
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -12,12 +13,18 @@ from serving import Client, serving
 import vsearch
 from vsearch.embed.patches import MiniPatches
 from vsearch.errors import EncoderUnavailable
-from vsearch.rerank import DEPTH, Reranker, save_matcher, store_patches
+from vsearch.rerank import DEPTH, Reranker, drop_patches, load_matcher, save_matcher, store_patches
 from vsearch.rerank.model import Matcher, MatcherConfig
 from vsearch.server import Settings, reranking, running
+from vsearch.server.service import Service
 from vsearch.types import Hit
 
 TEXT, COUNT = "a red thing", DEPTH + 7
+TOWERS = MiniPatches()
+
+
+def alone(place: Path) -> Reranker:
+    return Reranker(load_matcher(place / "matcher"), TOWERS)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +38,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_matcher(Matcher(MatcherConfig("mini", 81, 363, 384, width=32)).eval(), place / "matcher")
     with vsearch.create(place / "gallery.vsearch", encoder="toy") as index:
         index.add(vsearch.folder(place / "pictures"))
-        store_patches(index.store, MiniPatches())
+        store_patches(index.store, TOWERS)
     return place
 
 
@@ -40,7 +47,7 @@ def library(place: Path) -> list[Hit]:
     """All pictures in the library's order."""
     with vsearch.open(place / "gallery.vsearch") as index:
         hits = index.search(TEXT, COUNT)
-        told = Reranker.load(place / "matcher").rerank(TEXT, hits)
+        told = alone(place).rerank(TEXT, hits)
     assert [hit.id for hit in told] != [hit.id for hit in hits]
     return told
 
@@ -74,7 +81,7 @@ def test_a_filter_goes_before(client: Client, place: Path):
     where = "name < '20'"
     with vsearch.open(place / "gallery.vsearch") as index:
         hits = index.search(TEXT, DEPTH, where=where)
-        expected = [hit.id for hit in Reranker.load(place / "matcher").rerank(TEXT, hits)]
+        expected = [hit.id for hit in alone(place).rerank(TEXT, hits)]
     assert [hit["id"] for hit in ask(client, where=where, k=50)["hits"]] == expected and len(expected) == 20
 
 
@@ -113,17 +120,15 @@ def test_pictures_that_are_not_stored_are_read_for_a_while(place: Path, tmp_path
     with vsearch.open(place / "gallery.vsearch") as index:
         index.backup(tmp_path / "bare.vsearch")
     with vsearch.open(tmp_path / "bare.vsearch", write=True) as index:
-        from vsearch.rerank import drop_patches
-
-        drop_patches(index.store, MiniPatches())
+        drop_patches(index.store, TOWERS)
         hits = index.search(TEXT, 12)
-        expected = [hit.id for hit in Reranker.load(place / "matcher").rerank(TEXT, hits)]
+        shutil.move(hits[3].path, tmp_path / "away.png")
+        expected = [hit.id for hit in alone(place).rerank(TEXT, hits)]
     settings = Settings(port=0, reranker=place / "matcher")
-    from vsearch.server.service import Service
-
     with Service([tmp_path / "bare.vsearch"], settings) as service:
         found = service.collection(None).ask(lambda index: service.reranking.order(index, TEXT, hits))
-        assert [hit.id for hit in found] == expected
+        shutil.move(tmp_path / "away.png", hits[3].path)
+        assert [hit.id for hit in found] == expected and expected[-1] == hits[3].id
         hurried = reranking.Reranking(place / "matcher", service.pixels, seconds=0.0)
         found = service.collection(None).ask(lambda index: hurried.order(index, TEXT, hits))
         assert [hit.id for hit in found] == [hit.id for hit in hits]  # nothing was read: as the search had it

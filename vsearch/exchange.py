@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from vsearch import export
 from vsearch.asking import Asking
 from vsearch.embed.external import is_external
-from vsearch.ingest import add_embedded
+from vsearch.export import ExportReport
+from vsearch.ingest import EmbeddedReport, add_embedded
 from vsearch.sources import ClipRetrieval
-from vsearch.types import EmbeddedReport, ExportReport, Progress
+from vsearch.types import Progress
 
 if TYPE_CHECKING:
     import os

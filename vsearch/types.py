@@ -136,29 +136,6 @@ class AddReport:
 
 
 @dataclass(frozen=True, slots=True)
-class EmbeddedReport:
-    """What ``Index.add_embedded`` did.
-
-    added: rows that were stored.  compared: pictures on disk that were embedded to see whether the encoder is the one
-    that made the vectors.  lowest: the least of their cosines, None when none was there.
-    """
-
-    added: int
-    compared: int = 0
-    lowest: float | None = None
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class ExportReport:
-    """What an export wrote.  exported: pictures.  removed: rows that were there of pictures that are not here."""
-
-    exported: int
-    seconds: float = 0.0
-    removed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class SpaceReport:
     """What one change to another space did.
 

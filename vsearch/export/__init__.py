@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from vsearch.export.clip_retrieval import to_clip_retrieval
 from vsearch.export.milvus import Place, to_milvus
+from vsearch.export.rows import ExportReport
 
-__all__ = ["Place", "to_clip_retrieval", "to_milvus"]
+__all__ = ["ExportReport", "Place", "to_clip_retrieval", "to_milvus"]

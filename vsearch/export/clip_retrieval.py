@@ -14,9 +14,9 @@ import numpy as np
 
 from vsearch import files
 from vsearch.errors import SourceError
-from vsearch.export.rows import Part, Rows
+from vsearch.export.rows import ExportReport, Part, Rows
 from vsearch.store import Snapshot, Store
-from vsearch.types import ExportReport, Progress
+from vsearch.types import Progress
 
 if TYPE_CHECKING:
     from vsearch.filters import Columns

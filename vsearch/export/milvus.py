@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vsearch.errors import ExportError
-from vsearch.export.rows import Part, Rows
+from vsearch.export.rows import ExportReport, Part, Rows
 from vsearch.store import Snapshot, Store
-from vsearch.types import ExportReport, Progress
+from vsearch.types import Progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -25,6 +25,15 @@ _NOT_TOLD = frozenset(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What an export wrote.  exported: pictures.  removed: rows that were there of pictures that are not here."""
+
+    exported: int
+    seconds: float = 0.0
+    removed: int = 0
+
+
 @dataclass(frozen=True)
 class Part:
     """Pictures by id, ascending: their names, captions, and the columns that say anything of the collection."""

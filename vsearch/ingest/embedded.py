@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ from vsearch.ingest.ondisk import compare
 from vsearch.ingest.vectors import add_vectors, name_of
 from vsearch.sources import ClipRetrieval
 from vsearch.store import Store
-from vsearch.types import EmbeddedReport, Progress
+from vsearch.types import Progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,6 +24,20 @@ if TYPE_CHECKING:
 
 SAMPLE, SAMPLE_PARTS = 64, 8  # pictures, from so many parts
 TRIES = 512  # rows of a part that are looked at for pictures that are on disk
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedReport:
+    """What ``Index.add_embedded`` did.
+
+    added: rows that were stored.  compared: pictures on disk that were embedded to see whether the encoder is the one
+    that made the vectors.  lowest: the least of their cosines, None when none was there.
+    """
+
+    added: int
+    compared: int = 0
+    lowest: float | None = None
+    seconds: float = 0.0
 
 
 def add_embedded(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vsearch.errors import DecodeError
+from vsearch.errors import DecodeError, SourceError
 from vsearch.rerank import DEPTH, Reranker, known_patches
 from vsearch.rerank.reranker import patches_of
 from vsearch.server.faults import busy
@@ -58,7 +58,7 @@ class Reranking:
                 if time.monotonic() >= until:
                     raise DecodeError("no time was left to read it")
                 pixels.append(self._pixels.decode(path, self._reranker.towers.preprocess).pixels)
-            except DecodeError as error:
+            except (DecodeError, SourceError) as error:
                 failures.append(Failure(path, "decode", str(error)))
         size = self._reranker.towers.preprocess.size
         return patches_of(np.array(pixels, np.uint8).reshape(-1, size, size, 3), self._reranker.towers), failures
