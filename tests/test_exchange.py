@@ -260,6 +260,16 @@ def test_without_an_encoder_the_folder_names_the_model(
         assert index.encoder_info.name == "external:out"
 
 
+def test_refused_vectors_leave_no_index_behind(embedded: Path, capsys: pytest.CaptureFixture[str]):
+    """Else the same command with the right encoder would meet the wrong one."""
+    put(embedded / "out", "0", rows(12), {"image_path": [f"{n}" for n in range(12)]})
+    words = ["import", "--from", "clip-retrieval", str(embedded / "out"), "--index", str(embedded / "b.vsearch")]
+    assert main([*words, "--encoder", "toy"]) == 2 and "12 dimensions" in capsys.readouterr().err
+    assert not (embedded / "b.vsearch").exists()
+    assert main(words) == 0 and (embedded / "b.vsearch").exists()
+    assert main([*words, "--encoder", "toy"]) == 2 and (embedded / "b.vsearch").exists()
+
+
 # ---------------------------------------------------------------- img2dataset
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ from vsearch.cli.output import json_option
 from vsearch.cli.progress import progress
 from vsearch.cli.say import emit, say
 from vsearch.cli.where import ENDING, VARIABLE
+from vsearch.errors import VsearchError
 
 if TYPE_CHECKING:
     from vsearch.index import Index
@@ -81,7 +84,7 @@ def _bring_file(file: Path, meta: str | None, name: str | None, index_path: str 
     rows = read_npy(file)
     told = read_meta(Path(meta), len(rows)) if meta is not None else Meta()
     place = _place(index_path, file)
-    with _open(place, _external(name, file, rows.shape[1]), named=name is not None) as index, progress() as shower:
+    with _opened(place, _external(name, file, rows.shape[1]), name is not None) as index, progress() as shower:
         ids = index.add_vectors(_uris(told, file, len(rows)), rows, told.columns, progress=shower)
         count = len(index)
     _tell(len(ids), count, file, place, as_json)
@@ -95,7 +98,7 @@ def _bring_folder(
     source = clip_retrieval(folder, pictures=pictures)
     place = _place(index_path, folder)
     whose = encoder or _external(name, folder, source.dim)
-    with _open(place, whose, named=bool(encoder or name)) as index, progress() as shower:
+    with _opened(place, whose, bool(encoder or name)) as index, progress() as shower:
         report = index.add_embedded(source, progress=shower)
         count = len(index)
     if report.lowest is not None:
@@ -122,6 +125,24 @@ def _external(name: str | None, source: Path, dim: int) -> str:
     stem = source.absolute().stem
     told = name or "".join(c if c.isascii() and (c.isalnum() or c in "-_.+") else "-" for c in stem) or "vectors"
     return f"external:{told}:{dim}"
+
+
+@contextmanager
+def _opened(place: Path, encoder: str, named: bool) -> Iterator[Index]:
+    """The index, open for writing.  One that was made for vectors that are then refused does not stay behind."""
+    from vsearch import files
+
+    made, empty = not os.path.lexists(place), False
+    try:
+        with _open(place, encoder, named) as index:
+            try:
+                yield index
+            except VsearchError:
+                empty = made and not len(index)
+                raise
+    finally:
+        if empty:
+            files.discard(place)
 
 
 def _open(place: Path, encoder: str, named: bool) -> Index:
