@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from langchain_core.documents import Document
+from llama_index.core.llms import MockLLM
+from llama_index.core.query_engine import RetrieverQueryEngine
+from llama_index.core.retrievers import QueryFusionRetriever
 from llama_index.core.schema import ImageNode, QueryBundle
 from PIL import Image, ImageDraw
 
@@ -186,6 +189,14 @@ def test_nodes_say_what_the_library_says(index: Index, photos: Path):
     assert retriever.text_retrieve("red") == []
     with pytest.raises(QueryError, match="an empty query"):
         retriever.retrieve(QueryBundle(" "))
+
+
+def test_it_goes_where_retrievers_go(index: Index):
+    retriever, best = llamaindex.VsearchRetriever(index, 3), index.search("red", 3)
+    engine = RetrieverQueryEngine.from_args(retriever, llm=MockLLM())
+    assert told(engine.query("red").source_nodes) == expected(best)
+    fused = QueryFusionRetriever([retriever], llm=MockLLM(), num_queries=1, use_async=False, similarity_top_k=3)
+    assert [found.node.node_id for found in fused.retrieve("red")] == ids(best)
 
 
 def test_what_a_node_says(index: Index, photos: Path):

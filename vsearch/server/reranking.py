@@ -13,16 +13,17 @@ import numpy as np
 from vsearch.errors import DecodeError, SourceError
 from vsearch.rerank import DEPTH, Reranker, known_patches
 from vsearch.rerank.reranker import patches_of
+from vsearch.rerank.tokens import Tokens
 from vsearch.server.faults import busy
 from vsearch.server.pixels import Pixels
 from vsearch.types import Failure
 
 if TYPE_CHECKING:
     from vsearch.index import Index
-    from vsearch.rerank.tokens import Tokens
     from vsearch.types import Hit
 
 AT_ONCE = 2
+READ_TOGETHER = 10  # pictures that go through the towers together, before the clock is looked at again
 WAIT_SECONDS = 1.0  # for a place; those who wait hold threads that others could use
 
 
@@ -41,6 +42,11 @@ class Reranking:
         self._pixels, self._seconds = pixels, seconds
         self._places = threading.BoundedSemaphore(AT_ONCE)
 
+    def warm(self) -> None:
+        """Load what the first request would wait for."""
+        size, towers = self._reranker.towers.preprocess.size, self._reranker.towers
+        self._reranker.score(patches_of(np.zeros((1, size, size, 3), np.uint8), towers), ["a picture"])
+
     def order(self, index: Index, text: str, hits: Sequence[Hit]) -> list[Hit]:
         """Hits in the order of ``Reranker.rerank``.  Raises Refused (503) when too many wait, EncoderError."""
         if not self._places.acquire(timeout=WAIT_SECONDS):
@@ -52,13 +58,18 @@ class Reranking:
             self._places.release()
 
     def _read(self, paths: Sequence[bytes]) -> tuple[Tokens, list[Failure]]:
-        failures, pixels, until = [], [], time.monotonic() + self._seconds
-        for path in paths:
-            try:
-                if time.monotonic() >= until:
-                    raise DecodeError("no time was left to read it")
-                pixels.append(self._pixels.decode(path, self._reranker.towers.preprocess).pixels)
-            except (DecodeError, SourceError) as error:
-                failures.append(Failure(path, "decode", str(error)))
-        size = self._reranker.towers.preprocess.size
-        return patches_of(np.array(pixels, np.uint8).reshape(-1, size, size, 3), self._reranker.towers), failures
+        parts: list[Tokens] = []
+        failures: list[Failure] = []
+        until = time.monotonic() + self._seconds
+        for first in range(0, len(paths), READ_TOGETHER):
+            pixels = []
+            for path in paths[first : first + READ_TOGETHER]:
+                try:
+                    if time.monotonic() >= until:
+                        raise DecodeError("no time was left to read it")
+                    pixels.append(self._pixels.decode(path, self._reranker.towers.preprocess).pixels)
+                except (DecodeError, SourceError) as error:
+                    failures.append(Failure(path, "decode", str(error)))
+            if pixels:
+                parts.append(patches_of(np.stack(pixels), self._reranker.towers))
+        return Tokens.joined(parts), failures

@@ -59,6 +59,8 @@ class Service:
         for collection in self.collections.values():
             with suppress(VsearchError):
                 collection.ask(lambda index: index.encoder.encode_texts(["a picture"]))
+        if self.reranking is not None:
+            self.reranking.warm()
 
     def close(self) -> None:
         """Wait for what is being answered, then release everything."""
