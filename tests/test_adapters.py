@@ -143,11 +143,15 @@ def test_adding_and_deleting(tmp_path: Path, photos: Path):
         assert grass.page_content == "grass" and len(index) == 2
         new = store.add_images([photos / "red.png"], [{"caption": "a rose"}])
         assert store.get_by_ids(new)[0].page_content == "a rose"
-        assert store.add_images([str(photos / "red.png")]) == new  # it is there already
+        assert store.add_images([str(photos / "red.png")]) == new  # it is there already, and keeps its caption
+        assert store.get_by_ids(new)[0].page_content == "a rose"
+        (photos / "yellow.txt").write_text("a lemon")
+        (photos / "light" / "yellow.png").rename(photos / "yellow.png")
+        assert store.get_by_ids(store.add_images([photos / "yellow.png"]))[0].page_content == "a lemon"
         with pytest.raises(SourceError, match="1 of 2 pictures could not be added, .*none.png"):
             store.add_images([str(photos / "none.png"), photos / "blue.png"])
-        assert len(index) == 4
-        assert store.delete(new) is True and store.delete([*new, "7000"]) is False and len(index) == 3
+        assert len(index) == 5
+        assert store.delete(new) is True and store.delete([*new, "7000"]) is False and len(index) == 4
         assert (photos / "red.png").exists() and store.get_by_ids(new) == []
         for wrong in (
             lambda: store.add_texts(["no picture"]),

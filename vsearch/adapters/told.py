@@ -11,12 +11,13 @@ from vsearch.errors import SourceError
 from vsearch.present import path_fields
 from vsearch.present.names import shown, valid
 from vsearch.sources.cells import plain
-from vsearch.sources.look import item_or_failure, scan_failure
+from vsearch.sources.look import caption_name, item_or_failure, read_caption, scan_failure
 from vsearch.sources.protocol import absolute
 from vsearch.types import Cell, Failure, Item
 
 if TYPE_CHECKING:
     from vsearch.index import Index
+    from vsearch.store import Snapshot
     from vsearch.types import Hit
 
 
@@ -80,18 +81,29 @@ class Described:
 
 def _item(path: bytes, caption: str | None, columns: dict[str, Cell]) -> Item | Failure:
     try:
-        found = item_or_failure(path, os.stat(path), caption)
+        beside = os.path.join(os.path.dirname(path), caption_name(os.path.basename(path)))
+        found = item_or_failure(path, os.stat(path), caption or read_caption(beside))
     except (OSError, ValueError) as error:
         return scan_failure(path, error)
     return replace(found, columns=columns) if isinstance(found, Item) and columns else found
 
 
+def _caption(snapshot: Snapshot, path: bytes) -> str | None:
+    """What the index has as caption of the picture at a path."""
+    id = snapshot.at_path(path)
+    record = None if id is None else snapshot.record(id)
+    return None if record is None else record.caption
+
+
 def add(index: Index, rows: Sequence[tuple[str, str | None, dict[str, Any]]]) -> list[int]:
     """Add picture files with their captions and columns; return their ids, in the order given.
 
+    Where no caption is given, one that the index has stays, and a new picture gets that of the .txt beside it.
     Raises SourceError, when all others are added, for those that could not be read.
     """
-    report = index.add(Described(rows))
+    with index.store.snapshot() as snapshot:
+        told = [(path, caption or _caption(snapshot, absolute(path)), columns) for path, caption, columns in rows]
+    report = index.add(Described(told))
     with index.store.snapshot() as snapshot:
         ids = [snapshot.at_path(absolute(path)) for path, _, _ in rows]
     lost = [path for (path, _, _), id in zip(rows, ids, strict=True) if id is None]
