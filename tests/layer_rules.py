@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Callable, Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -14,15 +15,15 @@ FLOORS = {
     2: ("embed", "store", "ann", "exact", "moving", "results"),
     3: ("filters", "ingest", "search", "build", "explain", "query", "generations", "mend", "hits", "about", "merging")
     + ("labels", "texts", "duplicates", "confidence", "projection"),
-    4: ("feedback", "paging", "distributed"),
+    4: ("feedback", "paging", "distributed", "export"),
     5: ("asking",),
-    6: ("words", "copies"),
+    6: ("words", "copies", "exchange"),
     7: ("index",),
     8: ("evaluate", "following", "sharded"),
     9: ("__init__",),  # the lazy names of `import vsearch`
     10: ("train",),
     11: ("rerank",),
-    12: ("server",),
+    12: ("server", "adapters"),
     13: ("cli",),
     14: ("__main__",),
 }
@@ -48,6 +49,7 @@ OUTSIDE = {"tools", "tests", "benchmarks"}
 Rule = Callable[[ast.Module, str], list[str]]
 
 
+@cache
 def modules() -> dict[str, ast.Module]:
     """Every module of the package by dotted name; a package stands for its ``__init__``."""
     found = {}

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from vsearch.merging import merge
     from vsearch.results import Hits
     from vsearch.sharded import ShardedHits, ShardedIndex
+    from vsearch.sources import clip_retrieval, folder, img2dataset, listing, table
     from vsearch.sources import files as pictures
-    from vsearch.sources import folder, listing, table
     from vsearch.types import AddReport, Box, Crop, EncoderInfo, Failure, Hit, Item, Part, Query
 
 __version__ = "0.1.0"
@@ -48,9 +48,11 @@ __all__ = [
     "VsearchError",
     "__version__",
     "cluster",
+    "clip_retrieval",
     "create",
     "pictures",
     "folder",
+    "img2dataset",
     "listing",
     "load_encoder",
     "merge",
@@ -77,9 +79,11 @@ _HOMES = {
     "ShardedIndex": ("sharded", "ShardedIndex"),
     "VsearchError": ("errors", "VsearchError"),
     "cluster": ("distributed", "connect"),
+    "clip_retrieval": ("sources", "clip_retrieval"),
     "create": ("index", "create"),
     "pictures": ("sources", "files"),
     "folder": ("sources", "folder"),
+    "img2dataset": ("sources", "img2dataset"),
     "listing": ("sources", "listing"),
     "load_encoder": ("embed", "load_encoder"),
     "merge": ("merging", "merge"),

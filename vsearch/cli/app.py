@@ -13,6 +13,7 @@ from vsearch.cli.explain import explain
 from vsearch.cli.index import index
 from vsearch.cli.keep import backup, build, check, compact, repair
 from vsearch.cli.labels import classify, tag
+from vsearch.cli.leave import export
 from vsearch.cli.machine import doctor, models
 from vsearch.cli.merge import merge
 from vsearch.cli.query import query
@@ -68,6 +69,7 @@ for command in (
     compact,
     backup,
     merge,
+    export,
     spaces,
     evaluate,
     train,

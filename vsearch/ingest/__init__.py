@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from vsearch.ingest.embedded import EmbeddedReport, add_embedded
 from vsearch.ingest.pipeline import Ingestion, Options, Review, ingest
 from vsearch.ingest.respace import RespaceOptions, respace
 from vsearch.ingest.survey import Survey
 from vsearch.ingest.vectors import add_vectors
 
-__all__ = ["Ingestion", "Options", "RespaceOptions", "Review", "Survey", "add_vectors", "ingest", "respace"]
+__all__ = [
+    "EmbeddedReport",
+    "Ingestion",
+    "Options",
+    "RespaceOptions",
+    "Review",
+    "Survey",
+    "add_embedded",
+    "add_vectors",
+    "ingest",
+    "respace",
+]

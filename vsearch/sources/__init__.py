@@ -6,8 +6,10 @@ import os
 
 from vsearch.errors import SourceError
 from vsearch.sources.chain import Chain, chain
+from vsearch.sources.clip_retrieval import ClipRetrieval, clip_retrieval
 from vsearch.sources.files import Files, files, listing
 from vsearch.sources.folder import Folder, folder
+from vsearch.sources.img2dataset import Img2dataset, has_tables, img2dataset
 from vsearch.sources.protocol import AnyPath, Source
 from vsearch.sources.suffixes import PICTURE_SUFFIXES
 from vsearch.sources.table import Table, table
@@ -16,13 +18,17 @@ __all__ = [
     "PICTURE_SUFFIXES",
     "AnyPath",
     "Chain",
+    "ClipRetrieval",
     "Files",
     "Folder",
+    "Img2dataset",
     "Source",
     "Table",
     "chain",
+    "clip_retrieval",
     "files",
     "folder",
+    "img2dataset",
     "listing",
     "source_for",
     "table",
@@ -39,10 +45,12 @@ def source_for(
 ) -> Source:
     """Choose the source for what a path is: a folder, a ``.csv`` or ``.tsv`` table, or one picture file.
 
+    A folder that img2dataset wrote (``00000/`` beside ``00000.parquet``) is read with its tables.
     Raises SourceError when nothing is there.
     """
     if os.path.isdir(path):
-        return folder(path, follow_links=follow_links, hidden=hidden)
+        found = folder(path, follow_links=follow_links, hidden=hidden)
+        return Img2dataset(found) if has_tables(path) else found
     if os.fsencode(path).lower().endswith((b".csv", b".tsv")):
         return table(path, path_column=path_column, caption_column=caption_column)
     if not os.path.lexists(path):
