@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from vsearch.index import Index, create
     from vsearch.index import open_index as open
     from vsearch.results import Hits
+    from vsearch.sources import archive, folder, listing, table
     from vsearch.sources import files as pictures
-    from vsearch.sources import folder, listing, table
     from vsearch.types import AddReport, Box, Crop, EncoderInfo, Failure, Hit, Item, Part, Query
 
 __version__ = "0.1.0"
@@ -42,6 +42,7 @@ __all__ = [
     "Query",
     "VsearchError",
     "__version__",
+    "archive",
     "create",
     "pictures",
     "folder",
@@ -66,6 +67,7 @@ _HOMES = {
     "Part": ("types", "Part"),
     "Query": ("types", "Query"),
     "VsearchError": ("errors", "VsearchError"),
+    "archive": ("sources", "archive"),
     "create": ("index", "create"),
     "pictures": ("sources", "files"),
     "folder": ("sources", "folder"),

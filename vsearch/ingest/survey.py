@@ -5,11 +5,13 @@ Nothing is read of the pictures here, only their names, sizes and times.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from vsearch.ingest.columns import with_columns
+from vsearch.members import address
 from vsearch.sources import Source
 from vsearch.store import Record, Snapshot, Store
 from vsearch.store.records import MISSING, RACY
@@ -27,6 +29,7 @@ class Survey:
     vanished: id → record of pictures under the source's folders that it did not show.
     empty_roots: folders that show none of their indexed pictures.
     forgotten: paths of remembered failures that are gone.  planned: paths in ``todo`` or known to fail.
+    archives: those of which members were shown.
     """
 
     todo: list[Item] = field(default_factory=list)
@@ -41,6 +44,7 @@ class Survey:
     roots: tuple[bytes, ...] = ()
     forgotten: list[bytes] = field(default_factory=list)
     planned: set[bytes] = field(default_factory=set)
+    archives: set[bytes] = field(default_factory=set)
 
 
 def survey(store: Store, source: Source, *, retry_failed: bool = False) -> Survey:
@@ -52,6 +56,8 @@ def survey(store: Store, source: Source, *, retry_failed: bool = False) -> Surve
         with store.snapshot() as snapshot:
             for item in group:
                 found.shown += 1
+                if (pair := address.split(item.path)) is not None:
+                    found.archives.add(pair[0])
                 if isinstance(item, Failure):
                     found.failures.append(item)
                 else:
@@ -108,16 +114,19 @@ def same_file(record: Record, item: Item) -> bool:
 
 
 def _find_vanished(snapshot: Snapshot, roots: tuple[bytes, ...], seen: bytearray, found: Survey) -> None:
-    unread = tuple(f.path.rstrip(b"/") + b"/" for f in found.failures)
+    unread = tuple(f.path.rstrip(b"/") + end for f in found.failures for end in (b"/", address.MARK))
     failed = {f.path for f in found.failures}
-    prefixes = tuple(root.rstrip(b"/") + b"/" for root in roots)
+    covered = {address.covered(root): root for root in roots}
+    prefixes = tuple(covered)
+    skipped = _Skipped(found.archives)
     kept = dict.fromkeys(prefixes, 0)
     gone: dict[bytes, dict[int, Record]] = {prefix: {} for prefix in prefixes}
     for id, record in snapshot.items():
         prefix = next((p for p in prefixes if record.path.startswith(p)), None)
         if prefix is None:
             continue
-        if (id < len(seen) and seen[id]) or record.path.startswith(unread) or record.path in failed:
+        shown = (id < len(seen) and seen[id]) or record.path.startswith(unread) or record.path in failed
+        if shown or skipped.has(record.path):
             kept[prefix] += 1
         elif not record.missing:
             gone[prefix][id] = record
@@ -130,6 +139,22 @@ def _find_vanished(snapshot: Snapshot, roots: tuple[bytes, ...], seen: bytearray
     for prefix in prefixes:
         if gone[prefix] and not kept[prefix] and prefix not in shown_new:
             # Not one picture is left: that is what an unmounted disk looks like, so nothing is concluded from it.
-            found.empty_roots.append(prefix[:-1])
+            found.empty_roots.append(covered[prefix])
         else:
             found.vanished.update(gone[prefix])
+
+
+class _Skipped:
+    """Members of archives that a folder was walked past: they are where they were as long as the archive is."""
+
+    def __init__(self, opened: set[bytes]) -> None:
+        self._there = dict.fromkeys(opened, False)
+
+    def has(self, path: bytes) -> bool:
+        pair = address.split(path)
+        if pair is None:
+            return False
+        archive = pair[0]
+        if archive not in self._there:
+            self._there[archive] = os.path.isfile(archive)
+        return self._there[archive]

@@ -9,6 +9,10 @@ from __future__ import annotations
 import os
 import stat
 
+from vsearch.errors import SourceError
+from vsearch.members.address import split
+from vsearch.members.lookup import entry_of
+from vsearch.members.reading import read
 from vsearch.server.faults import Refused
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -33,6 +37,40 @@ def open_beneath(path: bytes, roots: tuple[bytes, ...]) -> int:
         return fd
     os.close(fd)
     raise gone()
+
+
+def open_picture(path: bytes, roots: tuple[bytes, ...], max_bytes: int) -> tuple[int, os.stat_result]:
+    """A descriptor of a picture's bytes, and the state of the file that they lie in.
+
+    A member of an archive is copied out of it into memory.  roots: as for ``open_beneath``.
+    max_bytes: members that are larger are refused.  Raises Refused (404).
+    """
+    pair = split(path)
+    try:
+        fd = open_beneath(path, roots)
+    except Refused:
+        if pair is None:
+            raise
+    else:
+        return fd, os.fstat(fd)
+    fd = open_beneath(pair[0], roots)
+    try:
+        entry = entry_of(fd, *pair)
+        if max(entry.size, entry.stored) > max_bytes:
+            raise gone()
+        return in_memory(read(fd, entry)), os.fstat(fd)
+    except (SourceError, OSError):
+        raise gone() from None
+    finally:
+        os.close(fd)
+
+
+def in_memory(data: bytes) -> int:
+    """A descriptor of a file that lies on no disk."""
+    fd = os.memfd_create("vsearch-picture", os.MFD_CLOEXEC)
+    with open(fd, "wb", closefd=False) as file:
+        file.write(data)
+    return fd
 
 
 def _walk(root: bytes, parts: list[bytes]) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from vsearch.decode import Decoded, DecodePool, unpadded
 from vsearch.decode import Limits as DecodeLimits
 from vsearch.errors import DecodeError, SourceError
-from vsearch.server.opening import gone, reopened
+from vsearch.server.opening import gone, in_memory, reopened
 from vsearch.server.settings import Limits
 from vsearch.types import Box, PixelSpec
 
@@ -65,10 +65,8 @@ def as_file(data: bytes) -> Iterator[Path]:
     """Bytes as a file that has a path but lies on no disk."""
     if not data:
         raise DecodeError("an empty picture")
-    fd = os.memfd_create("vsearch-upload", os.MFD_CLOEXEC)
+    fd = in_memory(data)
     try:
-        with open(fd, "wb", closefd=False) as file:
-            file.write(data)
         yield Path(os.fsdecode(reopened(fd)))
     finally:
         os.close(fd)

@@ -12,10 +12,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from vsearch.decode import Limits as DecodeLimits
 from vsearch.decode.formats import picture_format
 from vsearch.filters import facets
 from vsearch.server import answers, schemas
-from vsearch.server.opening import open_beneath
+from vsearch.server.opening import open_picture
 
 if TYPE_CHECKING:
     from vsearch.index import Index
@@ -88,8 +89,7 @@ def _opened(index: Index, id: int) -> tuple[int, str]:
     """A descriptor of a picture's file and a name for what is in it now.  Raises Refused (404)."""
     with index.store.snapshot() as snapshot:
         record, roots = answers.record_of(snapshot, id), snapshot.roots()
-    fd = open_beneath(record.path, roots)
-    now = os.fstat(fd)
+    fd, now = open_picture(record.path, roots, DecodeLimits().max_bytes)
     told = f"{record.content.hex()}-{now.st_size}-{now.st_mtime_ns}"
     return fd, hashlib.sha256(told.encode()).hexdigest()[:32]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 
 from vsearch.errors import SourceError
+from vsearch.members.address import kind_of, resolve
+from vsearch.sources.archive import Archive, archive, is_compressed_tar
 from vsearch.sources.chain import Chain, chain
 from vsearch.sources.files import Files, files, listing
 from vsearch.sources.folder import Folder, folder
@@ -15,11 +17,13 @@ from vsearch.sources.table import Table, table
 __all__ = [
     "PICTURE_SUFFIXES",
     "AnyPath",
+    "Archive",
     "Chain",
     "Files",
     "Folder",
     "Source",
     "Table",
+    "archive",
     "chain",
     "files",
     "folder",
@@ -34,18 +38,23 @@ def source_for(
     *,
     follow_links: bool = False,
     hidden: bool = False,
+    archives: bool = False,
     path_column: str = "filepath",
     caption_column: str = "title",
 ) -> Source:
-    """Choose the source for what a path is: a folder, a ``.csv`` or ``.tsv`` table, or one picture file.
+    """Choose the source for what a path is: a folder, a table, an archive, a member of one, or a picture.
 
+    archives: of a folder, also the pictures inside the archives in it.
     Raises SourceError when nothing is there.
     """
     if os.path.isdir(path):
-        return folder(path, follow_links=follow_links, hidden=hidden)
+        return folder(path, follow_links=follow_links, hidden=hidden, archives=archives)
     if os.fsencode(path).lower().endswith((b".csv", b".tsv")):
         return table(path, path_column=path_column, caption_column=caption_column)
-    if not os.path.lexists(path):
+    where = os.fsencode(path)
+    if os.path.isfile(where) and (kind_of(where) or is_compressed_tar(where)):
+        return archive(path)
+    if not os.path.lexists(path) and resolve(where) is None:
         shown = os.fsdecode(path)
         raise SourceError(f"there is no folder or file {shown!r}. Check the name, and that the disk is there.")
     return files([path])

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from vsearch.errors import SourceError
+from vsearch.members.address import kind_of
+from vsearch.sources.archive import Archive
 from vsearch.sources.look import CAPTION_SUFFIX, caption_name, item_or_failure, read_caption, scan_failure
 from vsearch.sources.protocol import AnyPath, absolute
 from vsearch.sources.suffixes import PICTURE_SUFFIXES, suffix
@@ -23,6 +25,7 @@ class Folder:
     follow_links: bool = False
     hidden: bool = False
     all_files: bool = False
+    archives: bool = False
 
     @property
     def roots(self) -> tuple[bytes, ...]:
@@ -43,6 +46,8 @@ class Folder:
                 yield scan_failure(folder, error)
             else:
                 yield from walk.pictures(entries)
+                if self.archives:
+                    yield from walk.members(entries)
                 walk.descend(entries)
 
 
@@ -90,6 +95,12 @@ class _Walk:
                 if (found := self.look(entry, captions)) is not None:
                     yield found
 
+    def members(self, entries: Entries) -> Iterator[Item | Failure]:
+        """The pictures in the archives of a folder."""
+        for entry in entries:
+            if self.is_wanted(entry.name) and kind_of(entry.name) and _is_file(entry, self.spec.follow_links):
+                yield from Archive(entry.path)
+
     def is_wanted(self, name: bytes) -> bool:
         return self.spec.hidden or not name.startswith(b".")
 
@@ -125,6 +136,13 @@ def _is_folder(entry: os.DirEntry[bytes]) -> bool:
         return False
 
 
+def _is_file(entry: os.DirEntry[bytes], follow_links: bool) -> bool:
+    try:
+        return entry.is_file(follow_symlinks=follow_links)
+    except OSError:
+        return False
+
+
 def _check_readable(root: bytes) -> None:
     try:
         os.scandir(root).close()
@@ -135,11 +153,19 @@ def _check_readable(root: bytes) -> None:
         ) from error
 
 
-def folder(path: AnyPath, *, follow_links: bool = False, hidden: bool = False, all_files: bool = False) -> Folder:
+def folder(
+    path: AnyPath,
+    *,
+    follow_links: bool = False,
+    hidden: bool = False,
+    all_files: bool = False,
+    archives: bool = False,
+) -> Folder:
     """Every picture below a folder.
 
     follow_links: follow symbolic links to folders and files; loops end, a folder is read once.
     hidden: also names that start with a dot.  all_files: whatever the suffix is, but for ``.txt`` captions.
+    archives: also the pictures inside tar and zip files.
     Folders named ``*.vsearch`` are indexes and are left out.
     Raises SourceError when there is no such folder.
     """
@@ -151,4 +177,4 @@ def folder(path: AnyPath, *, follow_links: bool = False, hidden: bool = False, a
         raise SourceError(f"{shown!r} is not a folder. Name the folder that it is in, or use files([path]).")
     if root.endswith(b".vsearch"):
         raise SourceError(f"{shown!r} is an index, not a folder of pictures. Name the folder with the pictures.")
-    return Folder(root, follow_links, hidden, all_files)
+    return Folder(root, follow_links, hidden, all_files, archives)

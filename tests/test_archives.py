@@ -1,0 +1,221 @@
+"""Pictures in tar and zip files, against the same pictures in a folder."""
+
+import io
+import json
+import os
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from serving import serving
+
+import vsearch
+from vsearch.decode import DecodePool, Job
+from vsearch.decode.thumbnails import thumbnails
+from vsearch.errors import SourceError
+from vsearch.sources import archive, files, folder, source_for
+from vsearch.types import Failure, Item, PixelSpec
+
+COUNT = 7
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A folder of seven pictures of noise with captions, and the same in ``a.tar``, ``b.zip`` and ``stored.zip``."""
+    place = tmp_path_factory.mktemp("archives")
+    inside = place / "loose" / "deep"
+    inside.mkdir(parents=True)
+    for number in range(COUNT):
+        noise = np.random.default_rng(number).integers(0, 256, (30, 40 + number, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(inside / f"{number}.{'png' if number % 2 else 'jpg'}")
+        (inside / f"{number}.txt").write_text(f"number {number}")
+    with tarfile.open(place / "a.tar", "w") as tar:
+        tar.add(place / "loose", ".")
+    for name, method in (("b.zip", zipfile.ZIP_DEFLATED), ("stored.zip", zipfile.ZIP_STORED)):
+        with zipfile.ZipFile(place / name, "w", method) as packed:
+            for file in sorted(inside.iterdir(), reverse=True):
+                packed.write(file, f"deep/{file.name}")
+    for path in (*inside.iterdir(), *place.glob("*.*")):
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    return place
+
+
+def told(index) -> dict[str, tuple]:
+    """All that an index holds, by the name of the picture inside its folder or archive."""
+    with index.store.snapshot() as snapshot:
+        found = {}
+        for id, record in snapshot.items():
+            name = os.fsdecode(record.path).replace("#", "/").rpartition("deep/")[2]
+            vector = snapshot.vectors(np.array([id]))[0].tobytes()
+            found[name] = (vector, record.content, record.caption, record.size, record.width, record.height)
+        return found
+
+
+@pytest.mark.parametrize("name", ["a.tar", "b.zip", "stored.zip"])
+def test_members_are_indexed_as_the_same_files_are_in_a_folder(place, tmp_path, name):
+    with vsearch.create(tmp_path / "loose.vsearch", encoder="toy") as loose:
+        assert loose.add(folder(place / "loose")).added == COUNT
+        expected = told(loose)
+    with vsearch.create(tmp_path / "packed.vsearch", encoder="toy") as packed:
+        report = packed.add(archive(place / name))
+        assert (report.added, report.failures) == (COUNT, ())
+        assert told(packed) == expected, "vectors, contents and captions, bit for bit"
+        again = packed.add(archive(place / name))
+        assert (again.added, again.unchanged, again.removed) == (0, COUNT, 0)
+        (hit,) = packed.search(Path(f"{place}/{name}#deep/3.png"), k=1)  # a member as the query
+        assert hit.raw_path == os.fsencode(place / name) + b"#deep/3.png" and hit.score > 0.999
+
+
+def test_a_member_is_opened_again_wherever_a_file_is(place):
+    names = [f"deep/{n}.{'png' if n % 2 else 'jpg'}" for n in range(COUNT)]
+    loose = [os.fsencode(place / "loose" / name) for name in names]
+    expected = [np.asarray(image) for image in thumbnails(loose, 32)]
+    for packed in ("a.tar", "b.zip", "stored.zip"):
+        shown = thumbnails([os.fsencode(place / packed) + b"#" + name.encode() for name in names], 32)
+        assert all((np.asarray(image) == right).all() for image, right in zip(shown, expected, strict=True))
+    assert list(thumbnails([os.fsencode(place / "a.tar#nothing.png"), os.fsencode(place / "no.zip#x.png")], 32)) == [
+        None,
+        None,
+    ]
+
+
+def test_the_members_of_a_shard_have_captions_and_columns_by_key(tmp_path):
+    shard = tmp_path / "00000.tar"
+    with tarfile.open(shard, "w") as tar:
+        add(tar, "000000001.jpg", picture(1))
+        add(tar, "000000001.txt", b"by hand")
+        add(tar, "000000001.json", json.dumps({"caption": "by json", "url": "http://x/1", "similarity": 0.3}).encode())
+        add(tar, "000000002.json", b'{"caption": "cut')
+        add(tar, "000000002.jpg", picture(2))
+        add(tar, "a.b/000000003.seg.png", picture(3))
+        add(tar, "a.b/000000003.caption", b"by key")
+        add(tar, "a.b/notes.txt", b"no picture")
+    found = {os.fsdecode(item.path.partition(b"#")[2]): item for item in archive(shard)}
+    assert {name: item.caption for name, item in found.items()} == {
+        "000000001.jpg": "by hand\nby json",
+        "000000002.jpg": None,
+        "a.b/000000003.seg.png": "by key",
+    }
+    assert found["000000001.jpg"].columns == {"url": "http://x/1", "similarity": 0.3}
+    with vsearch.create(tmp_path / "x.vsearch", encoder="toy") as index:
+        index.add(archive(shard))
+        assert [hit.caption for hit in index.search(picture_file(tmp_path, 1), k=3, where="similarity > 0.2")] == [
+            "by hand\nby json"
+        ]
+        folders = {
+            hit.path.name: hit.id
+            for hit in index.search(picture_file(tmp_path, 1), k=3, where="folder = '00000.tar/a.b/'")
+        }
+        assert list(folders) == ["000000003.seg.png"]
+
+
+def add(tar: tarfile.TarFile, name: str, data: bytes, **attributes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    for key, value in attributes.items():
+        setattr(member, key, value)
+    tar.addfile(member, io.BytesIO(data))
+
+
+def picture(seed: int, format: str = "PNG") -> bytes:
+    out = io.BytesIO()
+    noise = np.random.default_rng(seed).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(out, format)
+    return out.getvalue()
+
+
+def picture_file(folder: Path, seed: int) -> Path:
+    path = folder / f"query{seed}.png"
+    path.write_bytes(picture(seed))
+    return path
+
+
+def names(found) -> list[str]:
+    assert all(isinstance(item, Item) for item in found), found
+    return [os.fsdecode(item.path) for item in found]
+
+
+def test_folders_open_archives_only_when_asked(place):
+    assert not any("#" in name for name in names(list(folder(place))))
+    opened = [name for name in names(list(folder(place, archives=True))) if "#" in name]
+    assert len(opened) == 3 * COUNT and opened[0].startswith(str(place / "a.tar#deep/"))
+
+
+def test_what_a_path_is_chooses_the_source(place, tmp_path):
+    assert names(list(source_for(place / "a.tar"))) == names(list(archive(place / "a.tar")))
+    assert names(list(source_for(f"{place}/b.zip#deep/3.png"))) == [f"{place}/b.zip#deep/3.png"]
+    for path, why in ((place / "none.tar", "there is no"), (tmp_path / "x.tar.gz", "gunzip")):
+        if path.suffix == ".gz":
+            path.write_bytes(b"\x1f\x8b")
+        with pytest.raises(SourceError, match=why):
+            source_for(path)
+    (failure,) = files([f"{place}/b.zip#deep/nothing.png"])
+    assert isinstance(failure, Failure) and "no such member" in failure.reason
+
+
+def test_a_file_whose_name_looks_like_an_address_is_that_file(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        add(tar, "x.png", picture(1))
+        add(tar, "y.png", picture(2))
+    (tmp_path / "a.tar#x.png").write_bytes(picture(3))
+    path = os.fsencode(tmp_path / "a.tar#x.png")
+    with DecodePool(PixelSpec(16)) as pool:
+        (decoded,) = pool.map([Job(path)])
+        assert decoded.size == len(picture(3))
+    with vsearch.create(tmp_path / "x.vsearch", encoder="toy") as index:
+        report = index.add(folder(tmp_path, archives=True))
+        assert report.added == 2 and [f.path for f in report.failures] == [path]
+
+
+def test_members_vanish_with_their_archive_and_change_with_it(place, tmp_path):
+    inside = tmp_path / "pictures"
+    inside.mkdir()
+    shard, other = inside / "s.zip", inside / "loose.png"
+    other.write_bytes(picture(99))
+    pack(shard, {"a.png": picture(1), "b.png": picture(2), "c.png": picture(3)})
+    with vsearch.create(tmp_path / "x.vsearch", encoder="toy") as index:
+        assert index.add(folder(inside, archives=True)).added == 4
+        walked = index.add(folder(inside))
+        assert (walked.removed, walked.unchanged) == (0, 1), "what a walk goes past is still there"
+        pack(shard, {"b.png": picture(2), "c.png": picture(33), "d.png": picture(1)})
+        changed = index.add(archive(shard))
+        # a.png is now named d.png, c.png has other bytes
+        assert (changed.added, changed.unchanged, changed.moved, changed.removed) == (1, 1, 1, 0)
+        shard.unlink()
+        gone = index.add(folder(inside))
+        assert (gone.removed, gone.unchanged) == (3, 1)
+        assert len(index) == 1
+
+
+def pack(path: Path, members: dict[str, bytes]) -> None:
+    with zipfile.ZipFile(path, "w") as packed:
+        for name, data in members.items():
+            packed.writestr(name, data)
+
+
+def test_another_space_is_made_from_the_members(place, tmp_path):
+    with vsearch.create(tmp_path / "x.vsearch", encoder="toy") as index:
+        index.add(archive(place / "a.tar"))
+    with vsearch.open(tmp_path / "x.vsearch", write=True) as index:
+        report = index.change_encoder(GappedEncoder())
+        assert (report.embedded, report.failures) == (COUNT, ())
+
+
+def test_the_server_sends_members_and_their_thumbnails(place, tmp_path):
+    for name in ("a.tar", "b.zip"):
+        with vsearch.create(tmp_path / f"{name}.vsearch", encoder="toy") as index:
+            index.add(archive(place / name))
+            with index.store.snapshot() as snapshot:
+                paths = {id: os.fsdecode(record.path.partition(b"#")[2]) for id, record in snapshot.items()}
+        with serving(tmp_path / f"{name}.vsearch") as client:
+            for id, inside in paths.items():
+                sent = client.get(f"/image/{id}")
+                assert sent.status == 200 and sent.body == (place / "loose" / inside).read_bytes()
+                again = client.get(f"/image/{id}", If_None_Match=sent.headers["ETag"])
+                assert again.status == 304
+                thumb = Image.open(io.BytesIO(client.get(f"/thumbs/{id}?size=64").body))
+                (small,) = thumbnails([os.fsencode(place / "loose" / inside)], 64)
+                assert thumb.size == small.size

@@ -1,0 +1,54 @@
+"""Names of pictures inside archives: the archive's path, ``#``, and the name inside.  Imports nothing heavy."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+MARK = b"#"
+KINDS = {b".tar": "tar", b".zip": "zip", b".cbz": "zip"}
+"""What the suffix of a file says of it, for those that can be read member by member."""
+
+COMPRESSED_TARS = (b".tar.gz", b".tgz", b".tar.bz2", b".tbz2", b".tar.xz", b".txz", b".tar.zst", b".tzst")
+
+
+def kind_of(path: bytes) -> str | None:
+    """The kind of archive that a file's name announces; None for any other file."""
+    return KINDS.get(os.path.splitext(path)[1].lower())
+
+
+def join(archive: bytes, name: bytes) -> bytes:
+    """The address of a member."""
+    return archive + MARK + name
+
+
+def split(path: bytes) -> tuple[bytes, bytes] | None:
+    """An address as archive and name, by its looks alone; None for the path of an ordinary file."""
+    return next(candidates(path), None)
+
+
+def candidates(path: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Every way to read an address: the names of folders, archives and members may contain ``#`` themselves."""
+    at = path.find(MARK)
+    while at >= 0:
+        if at + 1 < len(path) and kind_of(path[:at]):
+            yield path[:at], path[at + 1 :]
+        at = path.find(MARK, at + 1)
+
+
+def resolve(path: bytes) -> tuple[bytes, bytes] | None:
+    """Archive and name of a member whose archive is there; None where a file has that very name, or none has."""
+    if MARK not in path or os.path.lexists(path):
+        return None
+    return next((pair for pair in candidates(path) if os.path.isfile(pair[0])), None)
+
+
+def is_there(path: bytes) -> bool:
+    """Whether a picture's file, or the archive that it is in, exists."""
+    return os.path.exists(path) or resolve(path) is not None
+
+
+def covered(root: bytes) -> bytes:
+    """What the paths of all pictures of a source's root begin with: a folder's, or an archive's (``x.tar#``)."""
+    inside_archive = root.endswith(MARK) and kind_of(root[:-1]) is not None
+    return root if inside_archive else root.rstrip(b"/") + b"/"

@@ -1,0 +1,111 @@
+"""Tables of contents of archives, kept in memory while they are in use."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
+
+from vsearch.errors import SourceError
+from vsearch.members.address import kind_of, resolve
+from vsearch.members.entry import Contents, Entry, Fault, Stamp, stamp_of
+from vsearch.members.names import checked, unique
+from vsearch.members.reading import read
+
+KEPT = 4  # tables of contents; one of a 10,000-picture shard takes about 5 MB
+
+Scan = Callable[[BinaryIO, int], Iterator[tuple[bytes, Entry] | Fault]]
+
+
+class _Shelf:
+    """The tables of contents used last.  Two threads that want one at once read it once."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._slots: OrderedDict[tuple[Stamp, str], _Slot] = OrderedDict()
+
+    def get(self, fd: int, kind: str) -> Contents:
+        key = (stamp_of(os.fstat(fd)), kind)
+        with self._guard:
+            slot = self._slots.setdefault(key, _Slot())
+            self._slots.move_to_end(key)
+            while len(self._slots) > KEPT:
+                self._slots.popitem(last=False)
+        with slot.guard:
+            if slot.contents is None:
+                slot.contents = _read(fd, *key)
+            return slot.contents
+
+
+class _Slot:
+    def __init__(self) -> None:
+        self.guard = threading.Lock()
+        self.contents: Contents | None = None
+
+
+_shelf = _Shelf()
+
+
+def _read(fd: int, stamp: Stamp, kind: str) -> Contents:
+    with open(os.dup(fd), "rb") as file:
+        entries, faults = unique(checked(_scanner(kind)(file, stamp.size)))
+    return Contents(stamp, entries, faults)
+
+
+def _scanner(kind: str) -> Scan:
+    from vsearch.members import tar, zip
+
+    return {"tar": tar.scan, "zip": zip.scan}[kind]
+
+
+def open_archive(path: bytes) -> int:
+    """A descriptor of an archive.  Never waits.  Raises OSError."""
+    return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+
+
+def contents(fd: int, path: bytes) -> Contents:
+    """The table of contents of an open archive.  path: its name, which tells its kind.
+
+    Raises SourceError when it cannot be read, OSError.
+    """
+    kind = kind_of(path)
+    assert kind is not None
+    return _shelf.get(fd, kind)
+
+
+def entry_of(fd: int, archive: bytes, name: bytes) -> Entry:
+    """One member of an open archive.  Raises SourceError when there is none of that name."""
+    entry = contents(fd, archive).entries.get(name)
+    if entry is None:
+        raise SourceError(f"there is no such member in {os.fsdecode(os.path.basename(archive))!r}")
+    return entry
+
+
+def locate(path: bytes) -> tuple[bytes, Entry | None]:
+    """The file to open for a picture, and which part of it is the picture; None where that is all of it.
+
+    Raises SourceError when an archive cannot be read or has no such member.
+    """
+    found = resolve(path)
+    if found is None:
+        return path, None
+    try:
+        fd = open_archive(found[0])
+    except OSError as error:
+        raise SourceError(f"its archive cannot be opened: {error.strerror}") from error
+    try:
+        return found[0], entry_of(fd, *found)
+    except OSError as error:
+        raise SourceError(f"its archive cannot be read: {error.strerror}") from error
+    finally:
+        os.close(fd)
+
+
+def bytes_of(path: bytes) -> bytes:
+    """All bytes of a picture, wherever it lies.  Raises SourceError, OSError."""
+    file, entry = locate(path)
+    fd = open_archive(file)
+    with open(fd, "rb") as stream:
+        return stream.read() if entry is None else read(fd, entry)
