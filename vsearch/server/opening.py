@@ -70,6 +70,7 @@ def in_memory(data: bytes) -> int:
     fd = os.memfd_create("vsearch-picture", os.MFD_CLOEXEC)
     with open(fd, "wb", closefd=False) as file:
         file.write(data)
+    os.lseek(fd, 0, os.SEEK_SET)
     return fd
 
 

@@ -75,7 +75,8 @@ def read_pairs(
 
     A table may name a picture in several rows, one caption each; in ``picture.txt`` beside ``picture.jpg`` each line
     is a caption; a caption stored in an index is split into its lines.  Tar files (one, or a folder of them) are those
-    of webdataset and img2dataset, and are read where they lie.  What cannot be used is left out, and told.  Raises SourceError when nothing can be read, TrainError when no pair is left.
+    of webdataset and img2dataset, and are read where they lie.  What cannot be used is left out, and told.
+    Raises SourceError when nothing can be read, TrainError when no pair is left.
     """
     tell = on_notice or (lambda _: None)
     name = os.fsdecode(path)
