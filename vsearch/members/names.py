@@ -64,3 +64,5 @@ def checked(found: Iterator[tuple[bytes, Entry] | Fault]) -> Iterator[tuple[byte
             yield Fault(name, one.reason)
         elif name:
             yield name, one[1]
+        else:
+            yield Fault(b"", "a member without a name")

@@ -55,9 +55,10 @@ class _Run:
             tar = tarfile.open(fileobj=headers, mode="r:", encoding="utf-8", errors="surrogateescape")
             while (member := tar.next()) is not None:
                 tar.members.clear()  # tarfile keeps all that it has seen
-                if member.size < 0 or member.offset < self.end:
-                    return
-                past = member.isreg() and member.offset_data + member.size > self._length
+                if member.size < 0 or member.offset < self.end or tar.offset < member.offset_data:
+                    return  # a size below zero would lead back to where it was, for ever
+                ends = member.offset_data + member.size if member.isreg() else 0
+                past = ends > self._length or tar.offset >= self._length + BLOCK
                 self.end = member.offset_data if past else tar.offset
                 yield from self._told(member, past)
                 if past:
