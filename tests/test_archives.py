@@ -17,6 +17,9 @@ import vsearch
 from vsearch.decode import DecodePool, Job
 from vsearch.decode.thumbnails import thumbnails
 from vsearch.errors import SourceError
+from vsearch.ingest import archives
+from vsearch.members import lookup
+from vsearch.members import tar as tar_format
 from vsearch.sources import archive, files, folder, source_for
 from vsearch.types import Failure, Item, PixelSpec
 
@@ -193,6 +196,33 @@ def pack(path: Path, members: dict[str, bytes]) -> None:
     with zipfile.ZipFile(path, "w") as packed:
         for name, data in members.items():
             packed.writestr(name, data)
+
+
+def test_an_archive_that_did_not_change_is_not_opened_again(place, tmp_path, monkeypatch):
+    shards = tmp_path / "shards"
+    shards.mkdir()
+    with tarfile.open(shards / "s.tar", "w") as tar:
+        add(tar, "a.png", picture(1))
+        add(tar, "b.png", b"no picture")
+        add(tar, "c.png", picture(3))
+    monkeypatch.setattr(archives, "RACY_NS", 0)  # it was written just now
+    scans = []
+    monkeypatch.setattr(lookup, "KEPT", 0)  # no table of contents stays in memory
+    scan = tar_format.scan
+    monkeypatch.setattr(tar_format, "scan", lambda *given: scans.append(1) or scan(*given))
+    with vsearch.create(tmp_path / "x.vsearch", encoder="toy") as index:
+        first = index.add(folder(shards, archives=True))
+        assert (first.added, first.failed) == (2, 1) and scans
+        scans.clear()
+        for source in (folder(shards, archives=True), archive(shards / "s.tar"), folder(shards)):
+            again = index.add(source)
+            assert (again.added, again.removed, again.failed, len(index)) == (0, 0, 0, 2)
+            assert len(index.errors()) == 1
+        assert index.add(archive(shards / "s.tar")).unchanged == 2 and not scans
+        assert index.add(archive(shards / "s.tar"), retry_failed=True).failed == 1 and scans
+        scans.clear()
+        index.remove([next(iter(index.search("red", k=1))).id])
+        assert index.add(archive(shards / "s.tar")).added == 1 and scans, "a picture was taken out of the index"
 
 
 def test_another_space_is_made_from_the_members(place, tmp_path):

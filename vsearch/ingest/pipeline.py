@@ -19,7 +19,7 @@ from vsearch.ingest.survey import Survey, survey
 from vsearch.members import address
 from vsearch.sources import Source
 from vsearch.store import Addition, Batch, Record, Snapshot, Store
-from vsearch.store.records import MISSING, RACY
+from vsearch.store.records import MISSING, RACY, RACY_NS
 from vsearch.types import AddReport, Details, Failure, Item, PixelSpec, Progress
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 BATCH_IMAGES = 256
 BATCH_SECONDS = 2.0
-RACY_NS = 2_000_000_000
 PRUNE_SHARE = 0.1
 
 
@@ -67,6 +66,7 @@ def ingest(
                 run.take(item, outcome)
         run.flush()
     run.mark_vanished()
+    run.remember_archives()
     if options.prune:
         run.prune()
     return run.report()
@@ -260,6 +260,11 @@ class Ingestion:
             self._batch.updates[id] = replace(record, flags=record.flags | MISSING)
             self._removed += 1
             self._commit_if_large()
+        self._commit()
+
+    def remember_archives(self) -> None:
+        """Note the archives of which every member is now a picture or a failure of the index."""
+        self._batch.archives = self._looked.archives
         self._commit()
 
     def prune(self) -> None:

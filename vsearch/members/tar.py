@@ -54,7 +54,7 @@ class _Run:
             headers = cast("IO[bytes]", _Headers(self._file))
             tar = tarfile.open(fileobj=headers, mode="r:", encoding="utf-8", errors="surrogateescape")
             while (member := tar.next()) is not None:
-                tar.members.clear()  # tarfile keeps all that it has seen
+                tar.members.clear()  # type: ignore[attr-defined]  # tarfile keeps all that it has seen
                 if member.size < 0 or member.offset < self.end or tar.offset < member.offset_data:
                     return  # a size below zero would lead back to where it was, for ever
                 ends = member.offset_data + member.size if member.isreg() else 0

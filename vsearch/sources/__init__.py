@@ -7,7 +7,7 @@ import os
 from vsearch.errors import SourceError
 from vsearch.members.address import kind_of, resolve
 from vsearch.sources.archive import Archive, archive, is_compressed_tar
-from vsearch.sources.chain import Chain, chain
+from vsearch.sources.chain import Chain, chain, walk
 from vsearch.sources.files import Files, files, listing
 from vsearch.sources.folder import Folder, folder
 from vsearch.sources.protocol import AnyPath, Source
@@ -30,6 +30,7 @@ __all__ = [
     "listing",
     "source_for",
     "table",
+    "walk",
 ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from vsearch.errors import SourceError
@@ -27,6 +27,10 @@ class Archive:
     def roots(self) -> tuple[bytes, ...]:
         """The archive: a member that it no longer has is gone."""
         return (self.path + MARK,)
+
+    def walk(self) -> Iterator[Archive]:
+        """The archive itself."""
+        yield self
 
     def __iter__(self) -> Iterator[Item | Failure]:
         """Read its table of contents; what is wrong with a member, or with the archive, is a failure."""
@@ -116,3 +120,12 @@ def archive(path: AnyPath) -> Archive:
 def is_compressed_tar(path: bytes) -> bool:
     """Whether a name is that of a compressed tar."""
     return path.lower().endswith(COMPRESSED_TARS)
+
+
+def opened(found: Iterable[Item | Failure | Archive]) -> Iterator[Item | Failure]:
+    """What a walk shows, with the members of archives in place of them."""
+    for one in found:
+        if isinstance(one, Archive):
+            yield from one
+        else:
+            yield one

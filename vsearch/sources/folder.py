@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from vsearch.errors import SourceError
 from vsearch.members.address import kind_of
-from vsearch.sources.archive import Archive
+from vsearch.sources.archive import Archive, opened
 from vsearch.sources.look import CAPTION_SUFFIX, caption_name, item_or_failure, read_caption, scan_failure
 from vsearch.sources.protocol import AnyPath, absolute
 from vsearch.sources.suffixes import PICTURE_SUFFIXES, suffix
@@ -34,6 +34,10 @@ class Folder:
 
     def __iter__(self) -> Iterator[Item | Failure]:
         """Walk the tree.  Raises SourceError when the root itself cannot be read."""
+        return opened(self.walk())
+
+    def walk(self) -> Iterator[Item | Failure | Archive]:
+        """The same, with archives themselves in place of their members."""
         walk = _Walk(self)
         _check_readable(self.root)
         while folder := walk.next_folder():
@@ -47,7 +51,7 @@ class Folder:
             else:
                 yield from walk.pictures(entries)
                 if self.archives:
-                    yield from walk.members(entries)
+                    yield from walk.archives(entries)
                 walk.descend(entries)
 
 
@@ -95,11 +99,11 @@ class _Walk:
                 if (found := self.look(entry, captions)) is not None:
                     yield found
 
-    def members(self, entries: Entries) -> Iterator[Item | Failure]:
-        """The pictures in the archives of a folder."""
+    def archives(self, entries: Entries) -> Iterator[Archive]:
+        """The archives in a folder."""
         for entry in entries:
             if self.is_wanted(entry.name) and kind_of(entry.name) and _is_file(entry, self.spec.follow_links):
-                yield from Archive(entry.path)
+                yield Archive(entry.path)
 
     def is_wanted(self, name: bytes) -> bool:
         return self.spec.hidden or not name.startswith(b".")
