@@ -44,6 +44,7 @@ from vsearch.errors import (
     SourceError,
     Truncated,
 )
+from vsearch.members.entry import Part
 from vsearch.members.lookup import locate
 from vsearch.types import Box, Failure, PixelSpec
 
@@ -107,13 +108,13 @@ class DecodePool:
             for _, future in ahead:
                 future.cancel()
 
-    def one(self, path: bytes, box: Box | None = None) -> Decoded:
-        """Decode one file, or a part of it.
+    def one(self, path: bytes, box: Box | None = None, part: Part | None = None) -> Decoded:
+        """Decode one file, or what lies in the ``box`` of it.  part: where in the file the picture lies, where known.
 
         Raises SourceError when it cannot be read, DecodeError when it is no good picture, QueryError when the part is
         not inside it.
         """
-        outcome = self._decode(Job(path, box=box))
+        outcome = self._decode(Job(path, box=box, part=part))
         if isinstance(outcome, Problem):
             kind = _ERRORS.get(outcome.code, DecodeError)
             raise kind(f"{os.fsdecode(path)!r}: {outcome.reason}")
@@ -139,10 +140,10 @@ class DecodePool:
 
     def _decode(self, job: Job) -> Outcome:
         try:
-            path, entry = locate(job.path)
+            path, part = (job.path, job.part) if job.part is not None else locate(job.path)
         except SourceError as error:
             return Problem("unreadable", str(error))
-        ask = Ask(path, bool(job.known), job.box, entry)
+        ask = Ask(path, bool(job.known), job.box, part)
         outcome = self._try(job, ask)
         if isinstance(outcome, Problem) and outcome.code in _AGAIN:
             outcome = self._try(job, ask, fresh=True)

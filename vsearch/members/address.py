@@ -6,7 +6,9 @@ import os
 from collections.abc import Iterator
 
 MARK = b"#"
-KINDS = {b".tar": "tar", b".zip": "zip", b".cbz": "zip"}
+ARCHIVES = {b".tar": "tar", b".zip": "zip", b".cbz": "zip"}
+TABLES = {b".parquet": "parquet", b".npz": "npz", b".h5": "hdf5", b".hdf5": "hdf5"}
+KINDS = ARCHIVES | TABLES
 """What the suffix of a file says of it, for those that can be read member by member."""
 
 COMPRESSED_TARS = (b".tar.gz", b".tgz", b".tar.bz2", b".tbz2", b".tar.xz", b".txz", b".tar.zst", b".tzst")
@@ -15,6 +17,11 @@ COMPRESSED_TARS = (b".tar.gz", b".tgz", b".tar.bz2", b".tbz2", b".tar.xz", b".tx
 def kind_of(path: bytes) -> str | None:
     """The kind of archive that a file's name announces; None for any other file."""
     return KINDS.get(os.path.splitext(path)[1].lower())
+
+
+def is_archive(name: bytes) -> bool:
+    """Whether a name is that of a tar or zip; what those of tables hold is mostly something else than pictures."""
+    return kind_of(name) in ARCHIVES.values()
 
 
 def join(archive: bytes, name: bytes) -> bytes:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+Values = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One member.  Sizes and offsets in bytes.
+class Entry(msgspec.Struct, frozen=True, tag=True):
+    """Bytes of a file that are a picture.  Sizes and offsets in bytes.
 
     at: where its bytes begin; with ``headed``, where the zip header before them does.  stored: how many there are.
     size: after unpacking.  deflated: whether they have to be unpacked.  crc: CRC-32 after unpacking, where known.
@@ -20,6 +25,30 @@ class Entry:
     deflated: bool = False
     headed: bool = False
     crc: int | None = None
+
+
+class Row(msgspec.Struct, frozen=True, tag=True):
+    """One value of a column, or one picture of an array.
+
+    name: of the column, or of the array in its file.  index: in the row group, or in the array.  group: of rows.
+    """
+
+    kind: Literal["parquet", "npz", "hdf5"]
+    name: str
+    index: int
+    group: int = 0
+
+
+Part = Entry | Row
+
+
+class Member(NamedTuple):
+    """What an archive's table of contents lists.  caption, values: what it says of the picture, if anything."""
+
+    name: bytes
+    part: Part
+    caption: str | None = None
+    values: Values | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +72,15 @@ class Stamp:
 
 @dataclass(frozen=True)
 class Contents:
-    """An archive's table of contents: members that can be read, by name in the order of their bytes, and the others."""
+    """An archive's table of contents: members that can be read, by name in the order of their bytes, and the others.
+
+    said: the caption and the values of columns of those members of which it says some.
+    """
 
     stamp: Stamp
-    entries: dict[bytes, Entry]
+    entries: dict[bytes, Part]
     faults: tuple[Fault, ...]
+    said: dict[bytes, tuple[str | None, Values | None]]
 
 
 def stamp_of(status: os.stat_result) -> Stamp:

@@ -10,13 +10,13 @@ from typing import BinaryIO
 
 from vsearch.errors import SourceError
 from vsearch.members.address import kind_of, resolve
-from vsearch.members.entry import Contents, Entry, Fault, Stamp, stamp_of
+from vsearch.members.entry import Contents, Fault, Member, Part, Stamp, stamp_of
 from vsearch.members.names import checked, unique
 from vsearch.members.reading import read
 
 KEPT = 4  # tables of contents; one of a 10,000-picture shard takes about 5 MB
 
-Scan = Callable[[BinaryIO, int], Iterator[tuple[bytes, Entry] | Fault]]
+Scan = Callable[[BinaryIO, int], Iterator[Member | Fault]]
 
 
 class _Shelf:
@@ -50,14 +50,16 @@ _shelf = _Shelf()
 
 def _read(fd: int, stamp: Stamp, kind: str) -> Contents:
     with open(os.dup(fd), "rb") as file:
-        entries, faults = unique(checked(_scanner(kind)(file, stamp.size)))
-    return Contents(stamp, entries, faults)
+        members, faults = unique(checked(_scanner(kind)(file, stamp.size)))
+    said = {name: one[2:] for name, one in members.items() if any(one[2:])}
+    return Contents(stamp, {name: one.part for name, one in members.items()}, faults, said)
 
 
 def _scanner(kind: str) -> Scan:
-    from vsearch.members import tar, zip
+    from importlib import import_module
 
-    return {"tar": tar.scan, "zip": zip.scan}[kind]
+    scan: Scan = import_module(f"vsearch.members.{kind}").scan
+    return scan
 
 
 def open_archive(path: bytes) -> int:
@@ -75,15 +77,15 @@ def contents(fd: int, path: bytes) -> Contents:
     return _shelf.get(fd, kind)
 
 
-def entry_of(fd: int, archive: bytes, name: bytes) -> Entry:
+def part_of(fd: int, archive: bytes, name: bytes) -> Part:
     """One member of an open archive.  Raises SourceError when there is none of that name."""
-    entry = contents(fd, archive).entries.get(name)
-    if entry is None:
+    part = contents(fd, archive).entries.get(name)
+    if part is None:
         raise SourceError(f"there is no such member in {os.fsdecode(os.path.basename(archive))!r}")
-    return entry
+    return part
 
 
-def locate(path: bytes) -> tuple[bytes, Entry | None]:
+def locate(path: bytes) -> tuple[bytes, Part | None]:
     """The file to open for a picture, and which part of it is the picture; None where that is all of it.
 
     Raises SourceError when an archive cannot be read or has no such member.
@@ -96,7 +98,7 @@ def locate(path: bytes) -> tuple[bytes, Entry | None]:
     except OSError as error:
         raise SourceError(f"its archive cannot be opened: {error.strerror}") from error
     try:
-        return found[0], entry_of(fd, *found)
+        return found[0], part_of(fd, *found)
     except OSError as error:
         raise SourceError(f"its archive cannot be read: {error.strerror}") from error
     finally:
@@ -105,7 +107,7 @@ def locate(path: bytes) -> tuple[bytes, Entry | None]:
 
 def bytes_of(path: bytes) -> bytes:
     """All bytes of a picture, wherever it lies.  Raises SourceError, OSError."""
-    file, entry = locate(path)
+    file, part = locate(path)
     fd = open_archive(file)
     with open(fd, "rb") as stream:
-        return stream.read() if entry is None else read(fd, entry)
+        return stream.read() if part is None else read(fd, part)

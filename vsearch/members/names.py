@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from vsearch.members.entry import Entry, Fault
+from vsearch.members.entry import Fault, Member
 
 MOST_BYTES = 3000  # together with its archive's path a member's must fit the 4,096 bytes of any other path
 _SHOWN = 200
@@ -33,36 +33,35 @@ def shown(name: bytes) -> bytes:
     return name[:_SHOWN].replace(b"\0", b"\xef\xbf\xbd")
 
 
-def unique(found: Iterable[tuple[bytes, Entry] | Fault]) -> tuple[dict[bytes, Entry], tuple[Fault, ...]]:
+def unique(found: Iterable[Member | Fault]) -> tuple[dict[bytes, Member], tuple[Fault, ...]]:
     """Members by name.  Of several with one name the last is taken, which unpacking would leave; the others are told.
 
     Their addresses get their number behind a ``#``.
     """
-    entries: dict[bytes, Entry] = {}
+    members: dict[bytes, Member] = {}
     faults: list[Fault] = []
     again: dict[bytes, int] = {}
     for one in found:
         if isinstance(one, Fault):
             faults.append(one)
             continue
-        name, entry = one
-        if entries.pop(name, None) is not None:  # popped, so that the order stays that of the bytes
-            again[name] = again.get(name, 0) + 1
+        if members.pop(one.name, None) is not None:  # popped, so that the order stays that of the bytes
+            again[one.name] = again.get(one.name, 0) + 1
             reason = "another member of this name comes later in the archive and is taken"
-            faults.append(Fault(b"%s#%d" % (name, again[name]), reason))
-        entries[name] = entry
-    return entries, tuple(faults)
+            faults.append(Fault(b"%s#%d" % (one.name, again[one.name]), reason))
+        members[one.name] = one
+    return members, tuple(faults)
 
 
-def checked(found: Iterator[tuple[bytes, Entry] | Fault]) -> Iterator[tuple[bytes, Entry] | Fault]:
+def checked(found: Iterator[Member | Fault]) -> Iterator[Member | Fault]:
     """Members with cleaned names; those of impossible names become faults."""
     for one in found:
-        name = cleaned(one.name if isinstance(one, Fault) else one[0])
+        name = cleaned(one.name)
         if why := problem(name):
             yield Fault(shown(name), why)
         elif isinstance(one, Fault):
             yield Fault(name, one.reason)
         elif name:
-            yield name, one[1]
+            yield one._replace(name=name)
         else:
             yield Fault(b"", "a member without a name")

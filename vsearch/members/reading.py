@@ -6,17 +6,26 @@ import os
 import zlib
 
 from vsearch.errors import SourceError
-from vsearch.members.entry import Entry
+from vsearch.members.entry import Entry, Part
 
 _HEADER = 30
 _SIGNATURE = b"PK\x03\x04"
 
 
-def read(fd: int, entry: Entry) -> bytes:
-    """The whole member, unpacked; never more than its size.  Raises SourceError when the archive is damaged, OSError.
+def read(fd: int, part: Part) -> bytes:
+    """A picture's bytes as those of a file of its own.  Raises SourceError when the archive is damaged, OSError.
 
-    fd: open for reading; its position is not used.
+    fd: open for reading; its position is not used.  A row is read faster when the one before it was the last.
     """
+    if isinstance(part, Entry):
+        return _member(fd, part)
+    from vsearch.members import rows
+
+    return rows.read(fd, part)
+
+
+def _member(fd: int, entry: Entry) -> bytes:
+    """A whole member, unpacked; never more than its size."""
     at = _behind_header(fd, entry.at) if entry.headed else entry.at
     raw = _exactly(fd, entry.stored, at)
     data = _inflated(raw, entry.size) if entry.deflated else raw

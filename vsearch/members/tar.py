@@ -10,7 +10,7 @@ import tarfile
 from collections.abc import Iterator
 from typing import IO, BinaryIO, cast
 
-from vsearch.members.entry import Entry, Fault
+from vsearch.members.entry import Entry, Fault, Member
 
 BLOCK = tarfile.BLOCKSIZE
 MOST_HEADER = 64 << 10  # of a name or of attributes; real ones have a few hundred bytes
@@ -20,7 +20,7 @@ _PIECE = 1 << 20
 _MAGIC, _MAGIC_AT = b"ustar", 257
 
 
-def scan(file: BinaryIO, length: int) -> Iterator[tuple[bytes, Entry] | Fault]:
+def scan(file: BinaryIO, length: int) -> Iterator[Member | Fault]:
     """The regular files in a tar, and what cannot be read of it.  length: of the file, in bytes."""
     start, left = 0, MOST_SOUGHT
     for _ in range(MOST_DAMAGES):
@@ -48,7 +48,7 @@ class _Run:
     def __init__(self, file: BinaryIO, at: int, length: int) -> None:
         self._file, self._length, self.end = file, length, at
 
-    def __iter__(self) -> Iterator[tuple[bytes, Entry] | Fault]:
+    def __iter__(self) -> Iterator[Member | Fault]:
         self._file.seek(self.end)
         try:
             headers = cast("IO[bytes]", _Headers(self._file))
@@ -66,14 +66,14 @@ class _Run:
         except Exception:  # noqa: BLE001 - whatever the parser trips over is damage; the caller tells where
             return
 
-    def _told(self, member: tarfile.TarInfo, past: bool) -> Iterator[tuple[bytes, Entry] | Fault]:
+    def _told(self, member: tarfile.TarInfo, past: bool) -> Iterator[Member | Fault]:
         name = member.name.encode("utf-8", "surrogateescape")
         if past:
             yield Fault(name, f"the archive ends before this member of {member.size:,} bytes does")
         elif member.sparse is not None:
             yield Fault(name, "a sparse file; pack it with tar's option --no-sparse or without --sparse")
         elif member.isreg():
-            yield name, Entry(member.offset_data, member.size, member.size)
+            yield Member(name, Entry(member.offset_data, member.size, member.size))
         elif member.issym() or member.islnk():
             yield Fault(name, "a link, which is not followed")
         elif not member.isdir():

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from vsearch.errors import SourceError
-from vsearch.members.entry import Entry, Fault
+from vsearch.members.entry import Entry, Fault, Member
 
 HARMLESS = 16 << 20  # unpacked bytes of one member below which its ratio does not matter
 MOST_RATIO = 100  # unpacked to packed, of a member above that; photographs have about 1
@@ -22,7 +22,7 @@ _HEADER = 30
 _ENCRYPTED, _UTF8 = 0x1, 0x800
 
 
-def scan(file: BinaryIO, length: int) -> Iterator[tuple[bytes, Entry] | Fault]:
+def scan(file: BinaryIO, length: int) -> Iterator[Member | Fault]:
     """The files in a zip, in the order of their bytes, and what cannot be read of it.
 
     length: of the file, in bytes.  Raises SourceError when the table of contents cannot be read.
@@ -52,7 +52,7 @@ def scan(file: BinaryIO, length: int) -> Iterator[tuple[bytes, Entry] | Fault]:
         end = info.header_offset + _HEADER + len(name) + info.compress_size
         total += info.file_size
         deflated = info.compress_type == zipfile.ZIP_DEFLATED
-        yield name, Entry(info.header_offset, info.compress_size, info.file_size, deflated, True, info.CRC)
+        yield Member(name, Entry(info.header_offset, info.compress_size, info.file_size, deflated, True, info.CRC))
 
 
 def _name(info: zipfile.ZipInfo) -> bytes:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import ExitStack
+from typing import NamedTuple
 
 from vsearch.errors import SourceError
 from vsearch.members.address import split
-from vsearch.members.lookup import entry_of
+from vsearch.members.entry import Entry, Part
+from vsearch.members.lookup import part_of
 from vsearch.members.reading import read
 from vsearch.server.faults import Refused
 
@@ -39,11 +42,19 @@ def open_beneath(path: bytes, roots: tuple[bytes, ...]) -> int:
     raise gone()
 
 
-def open_picture(path: bytes, roots: tuple[bytes, ...], max_bytes: int) -> tuple[int, os.stat_result]:
-    """A descriptor of a picture's bytes, and the state of the file that they lie in.
+class Opened(NamedTuple):
+    """An open file.  status: of the file on disk.  part: where in it the picture lies; None where it is all of it."""
 
-    A member of an archive is copied out of it into memory.  roots: as for ``open_beneath``.
-    max_bytes: members that are larger are refused.  Raises Refused (404).
+    fd: int
+    status: os.stat_result
+    part: Part | None = None
+
+
+def open_picture(path: bytes, roots: tuple[bytes, ...], max_bytes: int) -> Opened:
+    """The file that a picture lies in.
+
+    A member of a tar or zip is copied out of it into memory; rows are left to the decode room, whose workers may die.
+    roots: as for ``open_beneath``.  max_bytes: members that are larger are refused.  Raises Refused (404).
     """
     pair = split(path)
     try:
@@ -52,17 +63,20 @@ def open_picture(path: bytes, roots: tuple[bytes, ...], max_bytes: int) -> tuple
         if pair is None:
             raise
     else:
-        return fd, os.fstat(fd)
+        return Opened(fd, os.fstat(fd))
     fd = open_beneath(pair[0], roots)
-    try:
-        entry = entry_of(fd, *pair)
-        if max(entry.size, entry.stored) > max_bytes:
-            raise gone()
-        return in_memory(read(fd, entry)), os.fstat(fd)
-    except (SourceError, OSError):
-        raise gone() from None
-    finally:
-        os.close(fd)
+    with ExitStack() as unless_kept:
+        unless_kept.callback(os.close, fd)
+        try:
+            part = part_of(fd, *pair)
+            if isinstance(part, Entry):
+                if max(part.size, part.stored) > max_bytes:
+                    raise gone()
+                return Opened(in_memory(read(fd, part)), os.fstat(fd))
+            unless_kept.pop_all()
+            return Opened(fd, os.fstat(fd), part)
+        except (SourceError, OSError):
+            raise gone() from None
 
 
 def in_memory(data: bytes) -> int:

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from vsearch.errors import SourceError
-from vsearch.members.address import COMPRESSED_TARS, KINDS, MARK, join, kind_of
-from vsearch.members.entry import Contents
+from vsearch.members.address import COMPRESSED_TARS, KINDS, MARK, is_archive, join, kind_of
+from vsearch.members.entry import Contents, Row
 from vsearch.members.lookup import contents, open_archive
-from vsearch.sources.look import scan_failure
+from vsearch.sources.cells import plain
+from vsearch.sources.look import clean_caption, scan_failure
 from vsearch.sources.protocol import AnyPath, absolute
 from vsearch.sources.sidecars import beside
 from vsearch.sources.suffixes import PICTURE_SUFFIXES, suffix
@@ -53,13 +54,13 @@ class Archive:
 def _members(fd: int, archive: bytes) -> Iterator[Item | Failure]:
     told = contents(fd, archive)
     count = 0
-    for name in told.entries:
-        if suffix(name) in PICTURE_SUFFIXES:
+    for name, part in told.entries.items():
+        if isinstance(part, Row) or suffix(name) in PICTURE_SUFFIXES:
             count += 1
             yield _item(fd, archive, name, told)
     for fault in told.faults:
         path = join(archive, fault.name) if fault.name else archive
-        if not fault.name or suffix(fault.name.rstrip(b"#0123456789")) in PICTURE_SUFFIXES:
+        if not is_archive(archive) or not fault.name or _is_picture(fault.name):
             count += 1
             yield Failure(path, "scan", fault.reason, told.stamp.size, told.stamp.mtime_ns)
     if not count:
@@ -70,8 +71,20 @@ def _item(fd: int, archive: bytes, name: bytes, told: Contents) -> Item | Failur
     path, stamp = join(archive, name), told.stamp
     if os.path.lexists(path):
         return Failure(path, "scan", "a file of this very name lies beside the archive, and is what the name means")
+    part = told.entries[name]
+    if isinstance(part, Row):
+        caption, values = told.said.get(name, (None, None))
+        columns = {column: plain(value) for column, value in values.items()} if values else None
+        caption = clean_caption(caption.encode("utf-8", "surrogatepass")) if caption else None
+        return Item(path, stamp.size, stamp.mtime_ns, stamp.ctime_ns, caption, columns)
     caption, columns = beside(fd, told.entries, name)
-    return Item(path, told.entries[name].size, stamp.mtime_ns, stamp.ctime_ns, caption, columns)
+    return Item(path, part.size, stamp.mtime_ns, stamp.ctime_ns, caption, columns)
+
+
+def _is_picture(name: bytes) -> bool:
+    """Whether a member is one by its name; one of several of a name has its number behind it."""
+    stem, _, number = name.rpartition(b"#")
+    return suffix(stem if number.isdigit() else name) in PICTURE_SUFFIXES
 
 
 def member(archive: bytes, name: bytes) -> Item | Failure:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from vsearch.errors import SourceError
-from vsearch.members.address import kind_of
+from vsearch.members.address import is_archive
 from vsearch.sources.archive import Archive, opened
 from vsearch.sources.look import CAPTION_SUFFIX, caption_name, item_or_failure, read_caption, scan_failure
 from vsearch.sources.protocol import AnyPath, absolute
@@ -102,7 +102,7 @@ class _Walk:
     def archives(self, entries: Entries) -> Iterator[Archive]:
         """The archives in a folder."""
         for entry in entries:
-            if self.is_wanted(entry.name) and kind_of(entry.name) and _is_file(entry, self.spec.follow_links):
+            if self.is_wanted(entry.name) and is_archive(entry.name) and _is_file(entry, self.spec.follow_links):
                 yield Archive(entry.path)
 
     def is_wanted(self, name: bytes) -> bool:

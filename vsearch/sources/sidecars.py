@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vsearch.errors import SourceError
-from vsearch.members.entry import Entry
+from vsearch.members.entry import Entry, Part
 from vsearch.members.reading import read
 from vsearch.sources.cells import plain
 from vsearch.sources.look import CAPTION_BYTES, clean_caption
@@ -19,7 +19,7 @@ MOST_JSON = 1 << 20
 _MOST = {b".txt": CAPTION_BYTES, b".caption": CAPTION_BYTES, b".json": MOST_JSON}
 
 
-def beside(fd: int, entries: Mapping[bytes, Entry], name: bytes) -> tuple[str | None, dict[str, Cell] | None]:
+def beside(fd: int, entries: Mapping[bytes, Part], name: bytes) -> tuple[str | None, dict[str, Cell] | None]:
     """The caption of a picture in an open archive, one line for each text, and its columns; None for what is not there.
 
     A text belongs to the picture of the same name but for the suffix; failing that, to those of the same name before
@@ -38,15 +38,15 @@ def beside(fd: int, entries: Mapping[bytes, Entry], name: bytes) -> tuple[str | 
     return "\n".join(captions) or None, columns
 
 
-def _named(entries: Mapping[bytes, Entry], stem: bytes) -> list[bytes]:
+def _named(entries: Mapping[bytes, Part], stem: bytes) -> list[bytes]:
     return [stem + ending for ending in _MOST if stem + ending in entries]
 
 
-def _read(fd: int, entry: Entry, ending: bytes) -> tuple[str | None, dict[str, Cell] | None]:
-    if entry.size > _MOST[ending]:
+def _read(fd: int, part: Part, ending: bytes) -> tuple[str | None, dict[str, Cell] | None]:
+    if not isinstance(part, Entry) or part.size > _MOST[ending]:
         return None, None
     try:
-        raw = read(fd, entry)
+        raw = read(fd, part)
     except (SourceError, OSError):  # a picture is not worth less for the damage beside it
         return None, None
     return _told(raw) if ending == b".json" else (clean_caption(raw), None)
