@@ -44,6 +44,12 @@ if TYPE_CHECKING:
 @click.option(
     "--archives", is_flag=True, help="Inside folders, also open tar and zip files; those named are opened anyway."
 )
+@click.option(
+    "--frames",
+    metavar="S",
+    type=click.FloatRange(0, min_open=True),
+    help="Also frames of videos, GIFs and WebPs, one each S seconds. Videos that are named: 10 anyway.",
+)
 @click.option("--retry-failed", is_flag=True, help="Read files again that failed before.")
 @click.option("--prune", is_flag=True, help="Forget pictures that are gone, not only leave them out.")
 @click.option(
@@ -137,7 +143,12 @@ def _source(paths: tuple[str, ...], options: dict[str, Any]) -> Source:
     from vsearch import sources
 
     columns = {"path_column": options["path_column"], "caption_column": options["caption_column"]}
-    walk = {"follow_links": options["follow_links"], "hidden": options["hidden"], "archives": options["archives"]}
+    walk = {
+        "follow_links": options["follow_links"],
+        "hidden": options["hidden"],
+        "archives": options["archives"],
+        "every": options["frames"],
+    }
     found: list[Source] = [sources.source_for(path, **columns, **walk) for path in paths]
     listed = options["files_from"]
     if listed is not None:

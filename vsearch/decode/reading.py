@@ -10,7 +10,7 @@ import xxhash
 
 from vsearch.decode.wire import Seen, Trouble
 from vsearch.errors import SourceError
-from vsearch.members.entry import Entry, Part, Row
+from vsearch.members.entry import Entry, Part
 from vsearch.members.reading import read
 
 _KINDS = (
@@ -33,7 +33,7 @@ _REASONS = {
 def read_file(path: bytes, max_bytes: int, part: Part | None = None) -> tuple[bytes, Seen]:
     """All bytes of a regular file, or of a member of it, and what it was when it was read.  Follows links.
 
-    A member has the times of its archive, and a row its size too.  Raises Trouble.
+    A member has the times of its archive, and a row or a frame its size too.  Raises Trouble.
 
     Opening never waits: a pipe without a writer would, for ever, if the open were a blocking one.
     """
@@ -59,16 +59,15 @@ def _read_open(fd: int, max_bytes: int, part: Part | None) -> tuple[bytes, Seen]
         kind = next((name for is_kind, name in _KINDS if is_kind(before.st_mode)), "something else")
         raise Trouble("unreadable", f"not a file but {kind}")
     size = max(part.size, part.stored) if isinstance(part, Entry) else before.st_size
-    if not isinstance(part, Row):
+    if part is None or isinstance(part, Entry):
         _check_size(size, max_bytes, before)
     data = _read_all(fd, size) if part is None else read(fd, part)
     after = os.fstat(fd)
     if (part is None and len(data) != after.st_size) or after.st_mtime_ns != before.st_mtime_ns:
         raise Trouble("unreadable", "the file changed while it was read", after.st_size, after.st_mtime_ns)
-    if isinstance(part, Row):
-        _check_size(len(data), max_bytes, before)
-    size = part.size if isinstance(part, Entry) else after.st_size
-    return data, Seen(xxhash.xxh3_128_digest(data), size, after.st_mtime_ns, after.st_ctime_ns)
+    _check_size(len(data), max_bytes, before)
+    seen_size = part.size if isinstance(part, Entry) else after.st_size
+    return data, Seen(xxhash.xxh3_128_digest(data), seen_size, after.st_mtime_ns, after.st_ctime_ns)
 
 
 def _check_size(size: int, max_bytes: int, status: os.stat_result) -> None:

@@ -33,23 +33,24 @@ class Archives:
         for one in walk(source):
             if not isinstance(one, Archive):
                 yield one
-            elif not self._is_known(one.path):
+            elif not self._is_known(one):
                 yield from self._read(one)
 
     def unopened(self, path: bytes) -> bool:
         """Whether a path is that of a member of an archive that is there and was not opened: it may be there still."""
         pair = split(path)
         archive = pair[0] if pair is not None else path
-        if pair is None and not kind_of(path):
+        if pair is None and kind_of(path) in (None, "animation"):  # an animation is a picture itself
             return False
         if archive not in self._there:
             self._there[archive] = archive not in self.read and os.path.isfile(archive)
         return self._there[archive]
 
-    def _is_known(self, path: bytes) -> bool:
+    def _is_known(self, one: Archive) -> bool:
+        path = one.path
         with self._store.snapshot() as snapshot:
             known = snapshot.archive_state(path)
-        if known is None or self._retry_failed or known[:3] != _state(path):
+        if known is None or self._retry_failed or (known[:3], known.every) != (_state(path), one.every):
             return False
         if self._held is None:
             self._held = self._count()
@@ -78,7 +79,7 @@ class Archives:
             paths.add(one.path)
             yield one
         if before is not None:
-            self.read[archive.path] = ArchiveState(*before, len(paths))
+            self.read[archive.path] = ArchiveState(*before, len(paths), archive.every)
 
     def settled(self) -> dict[bytes, ArchiveState]:
         """Those of the opened that may be taken as known next time: not written just now, since the clock has ticks."""

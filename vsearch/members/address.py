@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 
 MARK = b"#"
 ARCHIVES = {b".tar": "tar", b".zip": "zip", b".cbz": "zip"}
 TABLES = {b".parquet": "parquet", b".npz": "npz", b".h5": "hdf5", b".hdf5": "hdf5"}
-KINDS = ARCHIVES | TABLES
+MOVING = {b".gif": "animation", b".webp": "animation"} | dict.fromkeys(
+    b".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .wmv .3gp .mts .m2ts".split(), "video"
+)
+KINDS = ARCHIVES | TABLES | MOVING
 """What the suffix of a file says of it, for those that can be read member by member."""
 
 COMPRESSED_TARS = (b".tar.gz", b".tgz", b".tar.bz2", b".tbz2", b".tar.xz", b".txz", b".tar.zst", b".tzst")
@@ -22,6 +26,11 @@ def kind_of(path: bytes) -> str | None:
 def is_archive(name: bytes) -> bool:
     """Whether a name is that of a tar or zip; what those of tables hold is mostly something else than pictures."""
     return kind_of(name) in ARCHIVES.values()
+
+
+def is_moving(name: bytes) -> bool:
+    """Whether a name is that of a video or of a picture that may be an animation."""
+    return kind_of(name) in MOVING.values()
 
 
 def join(archive: bytes, name: bytes) -> bytes:
@@ -59,3 +68,17 @@ def covered(root: bytes) -> bytes:
     """What the paths of all pictures of a source's root begin with: a folder's, or an archive's (``x.tar#``)."""
     inside_archive = root.endswith(MARK) and kind_of(root[:-1]) is not None
     return root if inside_archive else root.rstrip(b"/") + b"/"
+
+
+_MOMENT = re.compile(rb"t=(\d{1,7}(?:\.\d{1,3})?)")
+
+
+def moment_name(seconds: float) -> bytes:
+    """The name of a frame: ``t=83.2``, to the millisecond."""
+    return b"t=" + f"{seconds:.3f}".rstrip("0").rstrip(".").encode()
+
+
+def seconds_of(name: bytes) -> float | None:
+    """The time that a frame's name tells; None for any other name."""
+    found = _MOMENT.fullmatch(name)
+    return float(found[1]) if found else None

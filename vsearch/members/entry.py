@@ -39,7 +39,13 @@ class Row(msgspec.Struct, frozen=True, tag=True):
     group: int = 0
 
 
-Part = Entry | Row
+class Moment(msgspec.Struct, frozen=True, tag=True):
+    """The first frame of a video or an animation that is shown at this time or later."""
+
+    seconds: float
+
+
+Part = Entry | Row | Moment
 
 
 class Member(NamedTuple):

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from vsearch.errors import SourceError
-from vsearch.members.address import kind_of, resolve
-from vsearch.members.entry import Contents, Fault, Member, Part, Stamp, stamp_of
+from vsearch.members.address import is_moving, kind_of, resolve, seconds_of
+from vsearch.members.entry import Contents, Entry, Fault, Member, Moment, Part, Stamp, stamp_of
 from vsearch.members.names import checked, unique
 from vsearch.members.reading import read
 
@@ -79,7 +79,11 @@ def contents(fd: int, path: bytes) -> Contents:
 
 def part_of(fd: int, archive: bytes, name: bytes) -> Part:
     """One member of an open archive.  Raises SourceError when there is none of that name."""
-    part = contents(fd, archive).entries.get(name)
+    if is_moving(archive):
+        seconds = seconds_of(name)
+        part: Part | None = None if seconds is None else Moment(seconds)
+    else:
+        part = contents(fd, archive).entries.get(name)
     if part is None:
         raise SourceError(f"there is no such member in {os.fsdecode(os.path.basename(archive))!r}")
     return part
@@ -106,8 +110,13 @@ def locate(path: bytes) -> tuple[bytes, Part | None]:
 
 
 def bytes_of(path: bytes) -> bytes:
-    """All bytes of a picture, wherever it lies.  Raises SourceError, OSError."""
+    """All bytes of a picture in a file of its own, or in a tar or zip.  Raises SourceError, OSError.
+
+    Rows and frames are read in the decode room only, where a hostile file does no harm.
+    """
     file, part = locate(path)
+    if part is not None and not isinstance(part, Entry):
+        raise SourceError("not a file, nor a member of a tar or zip")
     fd = open_archive(file)
     with open(fd, "rb") as stream:
         return stream.read() if part is None else read(fd, part)

@@ -6,7 +6,7 @@ import os
 import zlib
 
 from vsearch.errors import SourceError
-from vsearch.members.entry import Entry, Part
+from vsearch.members.entry import Entry, Moment, Part
 
 _HEADER = 30
 _SIGNATURE = b"PK\x03\x04"
@@ -19,9 +19,9 @@ def read(fd: int, part: Part) -> bytes:
     """
     if isinstance(part, Entry):
         return _member(fd, part)
-    from vsearch.members import rows
+    from vsearch.members import frames, rows
 
-    return rows.read(fd, part)
+    return frames.read(fd, part.seconds) if isinstance(part, Moment) else rows.read(fd, part)
 
 
 def _member(fd: int, entry: Entry) -> bytes:

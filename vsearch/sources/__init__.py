@@ -6,7 +6,7 @@ import os
 
 from vsearch.errors import SourceError
 from vsearch.members.address import kind_of, resolve
-from vsearch.sources.archive import Archive, archive, is_compressed_tar
+from vsearch.sources.archive import EVERY, Archive, archive, is_compressed_tar
 from vsearch.sources.chain import Chain, chain, walk
 from vsearch.sources.files import Files, files, listing
 from vsearch.sources.folder import Folder, folder
@@ -40,21 +40,26 @@ def source_for(
     follow_links: bool = False,
     hidden: bool = False,
     archives: bool = False,
+    every: float | None = None,
     path_column: str = "filepath",
     caption_column: str = "title",
 ) -> Source:
     """Choose the source for what a path is: a folder, a table, an archive, a member of one, or a picture.
 
-    archives: of a folder, also the pictures inside the archives in it.
+    archives: of a folder, also the pictures inside the archives in it.  every: also frames of videos and animations, so
+    many seconds apart.
     Raises SourceError when nothing is there.
     """
     if os.path.isdir(path):
-        return folder(path, follow_links=follow_links, hidden=hidden, archives=archives)
+        return folder(path, follow_links=follow_links, hidden=hidden, archives=archives, every=every)
     if os.fsencode(path).lower().endswith((b".csv", b".tsv")):
         return table(path, path_column=path_column, caption_column=caption_column)
     where = os.fsencode(path)
     if os.path.isfile(where) and (kind_of(where) or is_compressed_tar(where)):
-        return archive(path)
+        if kind_of(where) != "animation":
+            return archive(path, every=every or EVERY)
+        if every:
+            return chain(files([path]), archive(path, every=every))
     if not os.path.lexists(path) and resolve(where) is None:
         shown = os.fsdecode(path)
         raise SourceError(f"there is no folder or file {shown!r}. Check the name, and that the disk is there.")

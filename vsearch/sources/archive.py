@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from vsearch.errors import SourceError
-from vsearch.members.address import COMPRESSED_TARS, KINDS, MARK, is_archive, join, kind_of
+from vsearch.members.address import COMPRESSED_TARS, KINDS, MARK, is_archive, is_moving, join, kind_of, seconds_of
 from vsearch.members.entry import Contents, Row
 from vsearch.members.lookup import contents, open_archive
 from vsearch.sources.cells import plain
 from vsearch.sources.look import clean_caption, scan_failure
+from vsearch.sources.moving import frame, frames
 from vsearch.sources.protocol import AnyPath, absolute
 from vsearch.sources.sidecars import beside
 from vsearch.sources.suffixes import PICTURE_SUFFIXES, suffix
@@ -20,9 +21,13 @@ from vsearch.types import Failure, Item
 
 @dataclass(frozen=True)
 class Archive:
-    """The pictures of one archive, in the order of their bytes in it."""
+    """The pictures of one archive, in the order of their bytes in it; or frames of a video or an animation.
+
+    every: seconds between frames.
+    """
 
     path: bytes
+    every: float = 0.0
 
     @property
     def roots(self) -> tuple[bytes, ...]:
@@ -42,7 +47,7 @@ class Archive:
             return
         try:
             status = os.fstat(fd)
-            yield from _members(fd, self.path)
+            yield from frames(fd, self.path, self.every) if is_moving(self.path) else _members(fd, self.path)
         except SourceError as error:
             yield Failure(self.path, "scan", str(error), status.st_size, status.st_mtime_ns)
         except OSError as error:
@@ -95,6 +100,9 @@ def member(archive: bytes, name: bytes) -> Item | Failure:
     except OSError as error:
         return scan_failure(path, error)
     try:
+        if is_moving(archive):
+            seconds = seconds_of(name)
+            return Failure(path, "scan", "no moment, as in #t=83.2") if seconds is None else frame(fd, archive, seconds)
         told = contents(fd, archive)
         if name not in told.entries:
             return Failure(path, "scan", "there is no such member in the archive", told.stamp.size, told.stamp.mtime_ns)
@@ -107,9 +115,14 @@ def member(archive: bytes, name: bytes) -> Item | Failure:
         os.close(fd)
 
 
-def archive(path: AnyPath) -> Archive:
+EVERY = 10.0
+
+
+def archive(path: AnyPath, *, every: float = EVERY) -> Archive:
     """The pictures in a ``.tar`` (also of webdataset and img2dataset), ``.zip`` or ``.cbz`` file.
 
+    Or those in the rows of a ``.parquet``, ``.npz`` or ``.h5`` file; or, every so many seconds, the frames of a video
+    (and the first of each of its scenes) or of an animated GIF or WebP.
     They are read where they lie; nothing is unpacked to disk.  Their addresses are ``photos.zip#name``.
     A caption is in ``key.txt`` or ``key.caption``, or is ``caption`` in ``key.json``, beside ``key.jpg``; whatever
     else the JSON says becomes columns.
@@ -127,7 +140,9 @@ def archive(path: AnyPath) -> Archive:
         raise SourceError(f"{shown!r} is no archive that can be read; its name would end in one of: {known}")
     if not os.path.isfile(where):
         raise SourceError(f"there is no archive {shown!r}. Check the name, and that the disk is there.")
-    return Archive(where)
+    if not every > 0:
+        raise SourceError("the time between two frames must be more than 0 seconds")
+    return Archive(where, every if is_moving(where) else 0.0)
 
 
 def is_compressed_tar(path: bytes) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from vsearch.errors import SourceError
-from vsearch.members.address import is_archive
+from vsearch.members.address import is_archive, is_moving
 from vsearch.sources.archive import Archive, opened
 from vsearch.sources.look import CAPTION_SUFFIX, caption_name, item_or_failure, read_caption, scan_failure
 from vsearch.sources.protocol import AnyPath, absolute
@@ -26,6 +26,7 @@ class Folder:
     hidden: bool = False
     all_files: bool = False
     archives: bool = False
+    every: float = 0.0
 
     @property
     def roots(self) -> tuple[bytes, ...]:
@@ -50,7 +51,7 @@ class Folder:
                 yield scan_failure(folder, error)
             else:
                 yield from walk.pictures(entries)
-                if self.archives:
+                if self.archives or self.every:
                     yield from walk.archives(entries)
                 walk.descend(entries)
 
@@ -102,8 +103,9 @@ class _Walk:
     def archives(self, entries: Entries) -> Iterator[Archive]:
         """The archives in a folder."""
         for entry in entries:
-            if self.is_wanted(entry.name) and is_archive(entry.name) and _is_file(entry, self.spec.follow_links):
-                yield Archive(entry.path)
+            opened = self.spec.every > 0 if is_moving(entry.name) else self.spec.archives and is_archive(entry.name)
+            if opened and self.is_wanted(entry.name) and _is_file(entry, self.spec.follow_links):
+                yield Archive(entry.path, self.spec.every if is_moving(entry.name) else 0.0)
 
     def is_wanted(self, name: bytes) -> bool:
         return self.spec.hidden or not name.startswith(b".")
@@ -164,12 +166,14 @@ def folder(
     hidden: bool = False,
     all_files: bool = False,
     archives: bool = False,
+    every: float | None = None,
 ) -> Folder:
     """Every picture below a folder.
 
     follow_links: follow symbolic links to folders and files; loops end, a folder is read once.
     hidden: also names that start with a dot.  all_files: whatever the suffix is, but for ``.txt`` captions.
     archives: also the pictures inside tar and zip files.
+    every: also the frames of videos, GIFs and WebPs, so many seconds apart; see ``archive``.
     Folders named ``*.vsearch`` are indexes and are left out.
     Raises SourceError when there is no such folder.
     """
@@ -181,4 +185,6 @@ def folder(
         raise SourceError(f"{shown!r} is not a folder. Name the folder that it is in, or use files([path]).")
     if root.endswith(b".vsearch"):
         raise SourceError(f"{shown!r} is an index, not a folder of pictures. Name the folder with the pictures.")
-    return Folder(root, follow_links, hidden, all_files, archives)
+    if every is not None and not every > 0:
+        raise SourceError("the time between two frames must be more than 0 seconds")
+    return Folder(root, follow_links, hidden, all_files, archives, every or 0.0)

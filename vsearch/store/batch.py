@@ -24,12 +24,16 @@ class Addition:
 
 
 class ArchiveState(NamedTuple):
-    """What an archive was when it was read.  members: pictures and failures that it gave."""
+    """What an archive was when it was read.  members: pictures and failures that it gave.
+
+    every: seconds between the frames of a video; 0.0 for anything else.
+    """
 
     size: int
     mtime_ns: int
     ctime_ns: int
     members: int
+    every: float = 0.0
 
 
 @dataclass(slots=True)
