@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from vsearch.errors import SourceError
 from vsearch.members.address import COMPRESSED_TARS, KINDS, MARK, is_archive, is_moving, join, kind_of, seconds_of
-from vsearch.members.entry import Contents, Row
+from vsearch.members.entry import Contents, Entry, Row
 from vsearch.members.lookup import contents, open_archive
 from vsearch.sources.cells import plain
 from vsearch.sources.look import clean_caption, scan_failure
@@ -77,7 +77,7 @@ def _item(fd: int, archive: bytes, name: bytes, told: Contents) -> Item | Failur
     if os.path.lexists(path):
         return Failure(path, "scan", "a file of this very name lies beside the archive, and is what the name means")
     part = told.entries[name]
-    if isinstance(part, Row):
+    if not isinstance(part, Entry):
         caption, values = told.said.get(name, (None, None))
         columns = {column: plain(value) for column, value in values.items()} if values else None
         caption = clean_caption(caption.encode("utf-8", "surrogatepass")) if caption else None

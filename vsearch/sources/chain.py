@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from vsearch.members.address import MARK
 from vsearch.sources.archive import Archive, opened
 from vsearch.sources.protocol import Source
 from vsearch.types import Failure, Item
@@ -30,8 +31,10 @@ class Chain:
         seen: set[bytes] = set()
         for source in self.sources:
             for found in walk(source):
-                if found.path not in seen:
-                    seen.add(found.path)
+                # An animation may be named as a picture and for its frames.
+                key = found.path + MARK if isinstance(found, Archive) else found.path
+                if key not in seen:
+                    seen.add(key)
                     yield found
 
 
