@@ -53,6 +53,7 @@ def _of_animation(path: str, kind: str, seconds: float) -> bytes:
     ends = 0.0
     with Image.open(path, formats=[kind]) as image:
         for frame in ImageSequence.Iterator(image):
+            frame.load()  # a WebP tells the time of a frame only then
             ends += delay(float(frame.info.get("duration", 0) or 0))
             if ends > seconds + ROUNDING:
                 return as_tiff(np.asarray(frame.convert("RGBA" if frame.has_transparency_data else "RGB")))
