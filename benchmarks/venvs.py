@@ -16,6 +16,7 @@ REQUIREMENTS = {
     "scann": ("scann==1.4.2", "numpy"),
     "autofaiss": ("autofaiss==2.18.0", "faiss-cpu==1.13.2", "pyarrow<20"),
     "plot": ("matplotlib",),
+    "rclip": ("rclip==3.3.0", "onnx"),
 }
 
 

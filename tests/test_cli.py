@@ -87,7 +87,9 @@ def test_index_json_is_one_object(here):
     code, out, _ = run("index", "photos", "--encoder", "toy", "--json", cwd=here)
     told = json.loads(out)
     assert code == 0 and out.count("\n") == 1
-    assert told.pop("seconds") > 0 and told.pop("images_per_second") > 0
+    stages = told.pop("stages")
+    assert set(stages) == {"scan", "decode", "embed", "store"} and min(stages.values()) > 0
+    assert sum(stages.values()) <= told.pop("seconds") + 0.01 and told.pop("images_per_second") > 0
     assert told == {
         "added": 3,
         "unchanged": 0,

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from vsearch import compare
 from vsearch.exact import topk
+from vsearch.scan import Scanner
 
 torch = pytest.importorskip("torch")
 
@@ -45,6 +46,45 @@ def test_pairs_found_roughly_hold_all_of_the_best(seed, n, k, block, spread):
             assert {(query, int(c)) for c in best} <= kept
         seen = np.sort(scores[:, : at + block], axis=1)[:, ::-1]
         least = np.ascontiguousarray(seen[:, k - 1]) if seen.shape[1] >= k else None
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    n=st.integers(1, 300),
+    k=st.integers(1, 12),
+    block=st.integers(1, 120),
+    dim=st.sampled_from([3, 16, 48, 50]),
+    levels=st.sampled_from([1, 1000]),
+)
+def test_the_scanner_loses_nothing_that_ties(seed, n, k, block, dim, levels):
+    rng = np.random.default_rng(seed)
+    rows = (rng.integers(-levels, levels + 1, (n, dim)) / levels).astype(np.float16)
+    rows[rng.integers(0, n, n // 2)] = rows[0]  # the same vector at many places
+    xq = (rng.integers(-levels, levels + 1, (3, dim)) / levels).astype(np.float32)
+    rows.flags.writeable = False  # as those of a mapped file
+    blocks = [(np.arange(at, min(at + block, n)), rows[at : at + block]) for at in range(0, n, block)]
+    least = None
+    for ids, part in blocks:
+        found = compare.scanned(xq)(part, least, k)
+        here = xq @ part.astype(np.float32).T
+        assert (np.diff(found.queries * block + found.rows) > 0).all(), "ascending, each pair once"
+        np.testing.assert_allclose(found.scores, here[found.queries, found.rows], atol=1e-4)
+        kept = set(zip(found.queries.tolist(), found.rows.tolist(), strict=True))
+        for query, row in enumerate(here):
+            bar = max(np.sort(row)[::-1][:k][-1], -np.inf if least is None else least[query])
+            assert {(query, int(c)) for c in np.flatnonzero(row >= bar + (1e-4 if levels > 1 else 0))} <= kept
+        seen = np.sort(xq @ rows[: ids[-1] + 1].astype(np.float32).T, axis=1)[:, ::-1]
+        least = np.ascontiguousarray(seen[:, k - 1]) if seen.shape[1] >= k else None
+
+
+def test_too_little_to_spare_would_be_noticed():
+    """Forty rows tie for five places: without a look at what was left out, the lower ids could be lost."""
+    rows = np.zeros((40, 8), np.float16)
+    rows[:, 0] = 1
+    assert Scanner(np.eye(1, 8, dtype=np.float32)).best(rows, 0, 5, -np.inf) is None
+    found = compare.scanned(np.eye(1, 8, dtype=np.float32))(rows, None, 5)
+    assert found.rows.tolist() == list(range(40))
 
 
 @pytest.mark.parametrize("spread", [0.003, 1.0])

@@ -1,7 +1,7 @@
 """Queries against a block of rows: which pairs may be among the k best, by exact score.
 
-Three ways with the same answers: numpy on the CPU, torch on a GPU, and bfloat16 on a CPU that multiplies it in
-hardware (AMX, AVX-512 BF16), where a rough product leaves few pairs to be scored exactly.
+Four ways with the same answers: numpy on the CPU; FAISS's scanner, for a few queries; torch on a GPU; and bfloat16 on
+a CPU that multiplies it in hardware (AMX, AVX-512 BF16), where a rough product leaves few pairs to be scored exactly.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vsearch.half import widen
+from vsearch.scan import Scanner
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 # From so many multiplications on, the time that torch saves is worth the second or two that loading it takes.
 WORTH_LOADING = 2e11
+# FAISS loads in a tenth of a second, and saves as much once a process has compared so much by numpy.
+WORTH_SCANNING = 1e8
+# The heap of the scanner is made for few results.
+MOST_SCANNED = 1000
 # Fewer queries are bound by reading the rows, and a rough product saves nothing.
 ROUGH_FROM = 16
 # More pairs than this share of all, and scoring everything exactly is quicker.
@@ -47,10 +52,17 @@ class Pairs:
 Compare = Callable[["Rows", "Matrix | None", int], Pairs]
 
 
+_compared = 0.0
+
+
 def prepare(multiplications: float) -> None:
-    """Load torch if comparing is going to take so many multiplications that it pays."""
+    """Load torch if comparing is going to take so many multiplications that it pays, and FAISS once it would have."""
+    global _compared
     if multiplications >= WORTH_LOADING:
         import torch  # noqa: F401
+    _compared += multiplications
+    if _compared >= WORTH_SCANNING:
+        import faiss  # noqa: F401
 
 
 def comparer(xq: Matrix, device: str | None = None) -> Compare:
@@ -68,6 +80,8 @@ def comparer(xq: Matrix, device: str | None = None) -> Compare:
         return _on_device(xq, device)
     if torch is not None and len(xq) >= ROUGH_FROM and has_fast_bfloat16():
         return roughly_first(xq)
+    if 0 < len(xq) < ROUGH_FROM and "faiss" in sys.modules:
+        return scanned(xq)
     return lambda rows, least, k: _reaching(xq @ widen(rows).T, least, k)
 
 
@@ -86,6 +100,23 @@ def _reaching(scores: Matrix, least: Matrix | None, k: int) -> Pairs:
     # What ties with the k-th stays, so that ties go to the lower id whatever the block size.
     at = np.nonzero(scores >= least[:, None]) if least is not None else np.nonzero(np.ones(scores.shape, bool))
     return Pairs(at[0], at[1], scores[at])
+
+
+def scanned(xq: Matrix) -> Compare:
+    """Compare by FAISS's scanner: the rows are read once for each query, at the speed of memory.  Queries (nq, dim)."""
+    scanner = Scanner(xq)
+
+    def compare(rows: Rows, least: Matrix | None, k: int) -> Pairs:
+        bounds = np.full(len(xq), -np.inf, np.float32) if least is None else least
+        if k <= MOST_SCANNED:
+            found = [scanner.best(rows, query, k, float(bound)) for query, bound in enumerate(bounds)]
+            whole = [one for one in found if one is not None]
+            if len(whole) == len(found):
+                queries = np.repeat(np.arange(len(xq)), [len(at) for at, _ in whole])
+                return Pairs(queries, *(np.concatenate(part) for part in zip(*whole, strict=True)))
+        return _reaching(xq @ widen(rows).T, least, k)
+
+    return compare
 
 
 def _on_device(xq: Matrix, device: str) -> Compare:

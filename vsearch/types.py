@@ -113,6 +113,8 @@ class AddReport:
     added: pictures that are new or whose bytes changed.  moved: same bytes at another path.
     removed: pictures that are no longer where they were (kept aside until ``prune``).
     known_failures: files that failed in an earlier run and have not changed, so they were not read again.
+    stages: of ``seconds``, those spent in ``scan`` (looking for changes), ``decode`` (waiting for pictures to be
+    decoded), ``embed`` (the encoder, its loading included) and ``store`` (writing).
     """
 
     added: int = 0
@@ -123,6 +125,7 @@ class AddReport:
     known_failures: int = 0
     seconds: float = 0.0
     warnings: tuple[str, ...] = ()
+    stages: dict[str, float] = field(default_factory=dict)
 
     @property
     def failed(self) -> int:

@@ -1,14 +1,21 @@
-"""How fast `index` is against the bare encoder, and whether its memory depends on the number of pictures.
+"""How fast `index` is against the bare encoder and against rclip, and whether its memory depends on the collection.
 
-images_per_second is that of a whole `Index.add` of new pictures (scan, read, decode, embed, commit), with the encoder
-already loaded; encoder_images_per_second is that of `encode_images` alone over the same decoded pictures in batches of
-the same size.  The two take turns; the medians are reported, and the median of the ratios of neighbours.
-peak_mb is the proportional set size of the process that indexes and of all its workers, loading included; in the full
-form it is taken at 1,000 and at 10,000 pictures.
+Each encoder indexes the same pictures at two sizes.  images_per_second is that of a whole `Index.add` of new pictures
+(scan, read, decode, embed, commit), with the encoder already loaded; encoder and decoders are timed alone over the same
+pictures; the turns alternate, medians are reported and the medians of the ratios of neighbours.  Where encoder and
+decoders share the cores, nobody can be faster than the bound 1 / (1 / encoder + 1 / decoders); on a GPU the bound is
+the slower of the two.
+
+ViT-B-32-256 has random weights; rclip 3 runs the same tower from ONNX in its own environment, and the median cosine
+of its vectors to those of vsearch is told.  peak_mb is the proportional set size of the process that indexes and of all
+its workers, loading included.
 """
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -17,16 +24,21 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+import random_clip
 from memory import peak_mb
 from numpy.typing import NDArray
+from peer import PEERS
 from pictures import collect
+from PIL import Image
+from venvs import CannotInstall, python_of
 
 import vsearch
 from vsearch.decode import Decoded, DecodePool, Job
 from vsearch.embed import Encoder, load_encoder
 
-ENCODER = "mini"
+VIT = "ViT-B-32-256"
 BATCH = 256  # what one commit of `index` embeds at most
+LARGE = (4000, 3000)  # 12 megapixels
 INDEXING = """
 import sys, vsearch
 with vsearch.create(sys.argv[2], encoder=sys.argv[3]) as index:
@@ -35,38 +47,67 @@ with vsearch.create(sys.argv[2], encoder=sys.argv[3]) as index:
 
 
 def run(quick: bool) -> dict[str, Any]:
-    """Measure; quick takes fewer pictures and rounds, and memory only once."""
-    count, rounds = (384, 3) if quick else (1000, 5)
+    """Measure; quick takes fewer pictures and rounds, `mini` only, and memory only once."""
     with tempfile.TemporaryDirectory(prefix="vsearch-ingest-") as name:
         scratch = Path(name)
-        photos = scratch / "photos"
-        origin = collect(photos, count)
-        figures = {"pictures": count, "origin": origin, "encoder": ENCODER, **_speed(photos, scratch, rounds)}
+        folders, origin = _folders(scratch, 384 if quick else 1000, 32 if quick else 120)
+        figures: dict[str, Any] = {"origin": origin}
+        for encoder in ("mini",) if quick else ("mini", f"local-dir:{random_clip.model_folder(VIT)}"):
+            for size, photos in folders.items():
+                label = f"{'mini' if encoder == 'mini' else VIT}, {size}"
+                figures[label] = _speed(photos, scratch, encoder, 3 if quick else 5)
+                print(label, figures[label], file=sys.stderr, flush=True)
         if quick:
-            return figures | {"peak_mb": _peak(photos, scratch / "peak.vsearch")}
+            return figures | {"peak_mb": _peak(folders["500x375"], scratch / "peak.vsearch", "mini")}
+        figures["against rclip"] = {size: _beside_rclip(photos, scratch) for size, photos in folders.items()}
         return figures | _memory(scratch)
 
 
-def _speed(photos: Path, scratch: Path, rounds: int) -> dict[str, float]:
-    encoder = load_encoder(ENCODER)
-    pixels = _decoded(photos, encoder)
+def _folders(scratch: Path, small: int, large: int) -> tuple[dict[str, Path], str]:
+    """Pictures as they are, and fewer of them enlarged to 12 megapixels."""
+    photos, big = scratch / "photos", scratch / "large"
+    origin = collect(photos, small)
+    big.mkdir()
+    for path in sorted(photos.rglob("*.jpg"))[:large]:
+        with Image.open(path) as picture:
+            picture.convert("RGB").resize(LARGE, Image.Resampling.BICUBIC).save(big / path.name, quality=90)
+    return {"500x375": photos, "12 megapixels": big}, origin
+
+
+def _speed(photos: Path, scratch: Path, name: str, rounds: int) -> dict[str, float]:
+    encoder = load_encoder(name)
+    pixels, _ = _decoded(photos, encoder)
     encoder.encode_images(pixels[:BATCH])  # loads the weights and warms up
-    whole, bare = [], []
-    for number in range(rounds):
-        whole.append(_index(photos, scratch / f"{number}.vsearch", encoder))
+    whole, bare, decoding = [], [], []
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory(dir=scratch) as place:
+            whole.append(_index(photos, Path(place) / "x.vsearch", encoder))
         bare.append(_encode(pixels, encoder))
+        decoding.append(len(pixels) / _decoded(photos, encoder)[1])
+    bounds = [_bound(encoder, *rates) for rates in zip(bare, decoding, strict=True)]
     return {
+        "pictures": len(pixels),
         "images_per_second": median(whole),
         "encoder_images_per_second": median(bare),
-        "ratio": median(w / b for w, b in zip(whole, bare, strict=True)),
+        "decoders_images_per_second": median(decoding),
+        "ratio to the encoder": median(w / b for w, b in zip(whole, bare, strict=True)),
+        "ratio to the bound": median(w / b for w, b in zip(whole, bounds, strict=True)),
     }
 
 
-def _decoded(photos: Path, encoder: Encoder) -> NDArray[np.uint8]:
-    """All pictures as the encoder wants them: (n, size, size, 3)."""
+def _bound(encoder: Encoder, bare: float, decoding: float) -> float:
+    shared = "cpu" in encoder.precision
+    return 1 / (1 / bare + 1 / decoding) if shared else min(bare, decoding)
+
+
+def _decoded(photos: Path, encoder: Encoder) -> tuple[NDArray[np.uint8], float]:
+    """All pictures as the encoder wants them, (n, size, size, 3), and the seconds that decoding them took."""
     jobs = [Job(bytes(path)) for path in sorted(photos.rglob("*.jpg"))]
     with DecodePool(encoder.preprocess) as pool:
-        return np.stack([outcome.pixels for outcome in pool.map(jobs) if isinstance(outcome, Decoded)])
+        began = time.perf_counter()
+        outcomes = list(pool.map(jobs))
+        seconds = time.perf_counter() - began
+    return np.stack([outcome.pixels for outcome in outcomes if isinstance(outcome, Decoded)]), seconds
 
 
 def _index(photos: Path, path: Path, encoder: Encoder) -> float:
@@ -86,12 +127,59 @@ def _encode(pixels: NDArray[np.uint8], encoder: Encoder) -> float:
     return len(pixels) / (time.perf_counter() - started)
 
 
+def _beside_rclip(photos: Path, scratch: Path, rounds: int = 3) -> dict[str, Any]:
+    """Pictures per second of a whole run of each, turn by turn, and how near their vectors are to each other."""
+    try:
+        python = python_of("rclip")
+        model = random_clip.rclip_folder(VIT)
+    except CannotInstall as error:
+        return {"left out": str(error)}
+    encoder = load_encoder(f"local-dir:{random_clip.model_folder(VIT)}")
+    ours, theirs, vectors = [], [], None
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory(dir=scratch) as name:
+            place = Path(name)
+            ours.append(_index(photos, place / "x.vsearch", encoder))
+            theirs.append(_rclip(python, model, photos, place))
+            vectors = _vectors(place / "x.vsearch"), np.load(place / "vectors.npy")
+    assert vectors is not None
+    mine, other = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in vectors)
+    return {
+        "vsearch images_per_second": median(ours),
+        "rclip images_per_second": median(theirs),
+        "vsearch / rclip": median(a / b for a, b in zip(ours, theirs, strict=True)),
+        "median cosine of their vectors": float(np.median((mine * other).sum(axis=1))),
+        "precision of vsearch": encoder.precision,
+    }
+
+
+def _rclip(python: Path, model: Path, photos: Path, place: Path) -> float:
+    program = [str(python), str(PEERS / "run_rclip.py"), str(photos), str(place / "db.sqlite3")]
+    told = subprocess.run(
+        [*program, str(place / "vectors.npy")],
+        env={**os.environ, "RCLIP_DATADIR": str(model)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        check=True,
+        text=True,
+    )
+    figures = json.loads(told.stdout)
+    return float(figures["images"] / figures["seconds"])
+
+
+def _vectors(path: Path) -> NDArray[np.float32]:
+    """All vectors, in the order of their paths."""
+    with vsearch.open(path) as index, index.store.snapshot() as snapshot:
+        ids = [id for _, id in sorted((record.path, id) for id, record in snapshot.items())]
+        return np.asarray(snapshot.vectors(np.array(ids)), np.float32)
+
+
 def _memory(scratch: Path) -> dict[str, float]:
     peaks = {}
     for count in (1_000, 10_000):
         photos = scratch / f"photos-{count}"
         collect(photos, count)
-        peaks[count] = _peak(photos, scratch / f"peak-{count}.vsearch")
+        peaks[count] = _peak(photos, scratch / f"peak-{count}.vsearch", "mini")
     return {
         "peak_mb": peaks[10_000],
         "peak_mb_at_1000": peaks[1_000],
@@ -100,5 +188,5 @@ def _memory(scratch: Path) -> dict[str, float]:
     }
 
 
-def _peak(photos: Path, index: Path) -> float:
-    return peak_mb([sys.executable, "-c", INDEXING, str(photos), str(index), ENCODER])
+def _peak(photos: Path, index: Path, encoder: str) -> float:
+    return peak_mb([sys.executable, "-c", INDEXING, str(photos), str(index), encoder])

@@ -9,26 +9,32 @@ import numpy as np
 from vsearch import recipe as recipes
 from vsearch.build.goal import Goal
 from vsearch.build.predict import fitted
+from vsearch.compare import WORTH_SCANNING, prepare
 from vsearch.errors import MemoryBudgetTooSmall, TooFewVectors
-from vsearch.half import widen
+from vsearch.exact import topk
 from vsearch.recipe import Recipe
+from vsearch.store.snapshot import BLOCK_ROWS
 
 # What exact search may take for one query before an index is worth its upkeep.
 EXACT_SECONDS = 0.05
+TRIAL_ROWS = 1 << 16
 # In the order in which they are tried. Codes of one byte for 8 dimensions with a fitted rotation and the query-aware
 # transform found as much as any larger code did for the same time, at every size measured.
 KINDS = ("opq-ivf-pq", "ivf-rabitq")
 
 
 def exact_seconds(count: int, dim: int) -> float:
-    """How long exact search of ``count`` rows takes for one query on this machine, by a trial over a few of them."""
-    rows = np.zeros((4096, dim), np.float16)
-    query = np.zeros((1, dim), np.float32)
+    """How long exact search of ``count`` rows takes for one query on this machine, by a trial over some of them."""
+    some = np.random.default_rng(0).standard_normal((BLOCK_ROWS, dim), np.float32)
+    rows = np.tile(some.astype(np.float16), (TRIAL_ROWS // BLOCK_ROWS, 1))  # more than the caches hold
+    blocks = [(np.arange(at, at + BLOCK_ROWS), rows[at : at + BLOCK_ROWS]) for at in range(0, TRIAL_ROWS, BLOCK_ROWS)]
+    query = some[:1]
+    prepare(WORTH_SCANNING)
     best = float("inf")
     for _ in range(3):
         # Time of this thread: what else the machine does at this moment says nothing of later searches.
         started = time.thread_time()
-        query @ widen(rows).T
+        topk(query, blocks, 10, lambda ids: np.ones(len(ids), bool))
         best = min(best, time.thread_time() - started)
     return best * count / len(rows)
 

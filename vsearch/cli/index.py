@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from vsearch.sources import Source
     from vsearch.types import AddReport
 
+LONG = 10.0  # seconds from which on one wants to know where they went
+
 
 @click.command()
 @click.argument("paths", metavar="[PATH]...", nargs=-1)
@@ -98,6 +100,8 @@ def index(paths: tuple[str, ...], index_path: str | None, encoder: str | None, a
             _catch_up(opened)
     for warning in report.warnings:
         say(warning)
+    if report.added and report.seconds >= LONG:
+        say(_bound(report))
     emit(_json(report, place) if as_json else _summary(report, place))
     return _verdict(report, place)
 
@@ -196,6 +200,7 @@ def _json(report: AddReport, place: Path) -> bytes:
             "known_failures": report.known_failures,
             "seconds": round(report.seconds, 3),
             "images_per_second": round(report.images_per_second, 2),
+            "stages": {stage: round(seconds, 3) for stage, seconds in report.stages.items()},
             "index": path_fields(os.fsencode(place))["path"],
             "warnings": list(report.warnings),
         }
@@ -210,6 +215,14 @@ def _summary(report: AddReport, place: Path) -> str:
     told = ", ".join(f"{count:,} {name}" for name, count in counts if count or name == "added")
     rate = f" ({report.images_per_second:.0f}/s)" if report.added else ""
     return f"{told} in {report.seconds:.1f} s{rate} → {printable(str(place))}\n"
+
+
+def _bound(report: AddReport) -> str:
+    """Which stages took the time."""
+    told = {"embed": "embedding", "decode": "waiting for decoders", "store": "writing", "scan": "looking for changes"}
+    shares = {told[stage]: seconds / report.seconds for stage, seconds in report.stages.items()}
+    most = sorted(shares.items(), key=lambda item: -item[1])
+    return "time went to " + ", ".join(f"{stage} {share:.0%}" for stage, share in most if share >= 0.01)
 
 
 def _verdict(report: AddReport, place: Path) -> int:

@@ -15,6 +15,7 @@ import numpy as np
 from vsearch.decode import Decoded, DecodePool, Job, Limits, Same
 from vsearch.ingest.columns import with_columns
 from vsearch.ingest.embedding import embed_each
+from vsearch.ingest.stages import Stages
 from vsearch.ingest.survey import Survey, survey
 from vsearch.members import address
 from vsearch.sources import Source
@@ -57,12 +58,16 @@ def ingest(
     Raises SourceError, EncoderError, DiskFull, IndexNotWritable.
     """
     started = time.monotonic()
-    looked = survey(store, source, retry_failed=options.retry_failed)
-    run = Ingestion(store, encoder, looked, options, started)
+    stages = Stages()
+    with stages.spent("scan"):
+        looked = survey(store, source, retry_failed=options.retry_failed)
+    run = Ingestion(store, encoder, looked, options, started, stages)
     run.settle(looked)
     if looked.todo:
         with DecodePool(spec, options.limits, options.workers) as pool:
-            for item, outcome in zip(looked.todo, pool.map(run.jobs()), strict=True):
+            # The next batch is decoded while this one is embedded.
+            decoded = pool.map(run.jobs(), window=max(BATCH_IMAGES, 4 * pool.workers))
+            for item, outcome in zip(looked.todo, stages.waiting("decode", decoded), strict=True):
                 run.take(item, outcome)
         run.flush()
     run.mark_vanished()
@@ -76,13 +81,20 @@ class Ingestion:
     """The state of one run: what is pending, what was done."""
 
     def __init__(
-        self, store: Store, encoder: Callable[[], Encoder], looked: Survey, options: Options, started: float
+        self,
+        store: Store,
+        encoder: Callable[[], Encoder],
+        looked: Survey,
+        options: Options,
+        started: float,
+        stages: Stages,
     ) -> None:
         self._store = store
         self._encoder = encoder
         self._looked = looked
         self._options = options
         self._started = started
+        self._stages = stages
         self._vanished = dict(looked.vanished)
         self._by_content: dict[bytes, list[int]] = {}
         for id, record in self._vanished.items():
@@ -233,7 +245,8 @@ class Ingestion:
         """The vector of each picture, or why it has none: one bad picture does not take its batch with it."""
         if not fresh:
             return []
-        return embed_each(self._encoder(), np.stack([decoded.pixels for _, decoded in fresh]))
+        with self._stages.spent("embed"):
+            return embed_each(self._encoder(), np.stack([decoded.pixels for _, decoded in fresh]))
 
     def _commit_if_large(self) -> None:
         if len(self._batch) >= BATCH_IMAGES * 4:
@@ -242,7 +255,8 @@ class Ingestion:
     def _commit(self) -> None:
         if self._batch:
             batch, self._batch = self._batch, Batch()
-            self._store.commit(batch)
+            with self._stages.spent("store"):
+                self._store.commit(batch)
         if self._options.progress is not None:
             self._options.progress(
                 Progress(
@@ -295,6 +309,7 @@ class Ingestion:
             known_failures=self._looked.known_failures,
             seconds=time.monotonic() - self._started,
             warnings=tuple(self._warnings),
+            stages=self._stages.seconds,
         )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vsearch.compare import prepare
 from vsearch.exact import topk
 from vsearch.store import Snapshot
 from vsearch.store import live as live_ids
@@ -38,6 +39,7 @@ class Passing:
     def exact(self, xq: Matrix, k: int, start: int = 0) -> tuple[Matrix, Ids]:
         """The k best of those with ids from ``start`` on, by comparing all of them."""
         rows = self._snapshot.head.next_id
+        prepare(len(xq) * self.count * xq.shape[1])
         if self.count <= SCATTERED * rows:
             ids = live_ids.ids(self.bitmap)
             return topk(xq, self._snapshot.blocks_of(ids[np.searchsorted(ids, start) :]), k, _all)

@@ -1,0 +1,76 @@
+"""A CLIP of real size with random weights: speed does not depend on what the weights are.
+
+Kept in .bench: as open_clip's local-dir, and the same image tower as ONNX, where rclip looks for its own.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from pathlib import Path
+
+from venvs import CACHE, python_of
+
+SEED = 0
+MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+RCLIP_MODEL = "ViT-B-32-256-datacomp_s34b_b86k"  # rclip's architecture, and the folder in which it looks for it
+
+
+def model_folder(name: str) -> Path:
+    """The folder of a model with an architecture that open_clip knows; made unless it is there."""
+    folder = CACHE / f"random-{name}"
+    if not (folder / "open_clip_config.json").is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(name, folder)
+    return folder
+
+
+def _write(name: str, folder: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import open_clip
+    torch.manual_seed(SEED)
+    model = open_clip.create_model(name, pretrained=None)
+    save_file({key: t.contiguous() for key, t in model.state_dict().items()}, folder / "open_clip_model.safetensors")
+    preprocess = {"mean": MEAN, "std": STD, "interpolation": "bicubic", "resize_mode": "shortest"}
+    told = {"model_cfg": open_clip.get_model_config(name), "preprocess_cfg": preprocess}
+    (folder / "open_clip_config.json").write_text(json.dumps(told))
+
+
+def rclip_folder(name: str) -> Path:
+    """What rclip's RCLIP_DATADIR has to be for it to use the same image tower; made unless it is there."""
+    folder = CACHE / "rclip"
+    visual = folder / RCLIP_MODEL / "visual.onnx"
+    if not visual.is_file():
+        visual.parent.mkdir(parents=True, exist_ok=True)
+        _export(model_folder(name), visual)
+    return folder
+
+
+def _export(source: Path, target: Path) -> None:
+    import torch
+
+    sys.path += [str(path) for path in python_of("rclip").parents[1].glob("lib/python*/site-packages")]  # for onnx
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import open_clip
+
+        tower = open_clip.create_model(f"local-dir:{source}").visual.eval()
+        size = tower.image_size[0]
+        temporary = target.with_suffix(".tmp")
+        torch.onnx.export(
+            tower,
+            (torch.zeros(2, 3, size, size),),
+            str(temporary),
+            input_names=["input"],
+            output_names=["output"],
+            dynamic_axes={"input": {0: "n"}, "output": {0: "n"}},
+            opset_version=17,
+            dynamo=False,
+        )
+    temporary.rename(target)
