@@ -52,6 +52,7 @@ LONG = 10.0  # seconds from which on one wants to know where they went
     type=click.FloatRange(0, min_open=True),
     help="Also frames of videos, GIFs and WebPs, one each S seconds. Videos that are named: 10 anyway.",
 )
+@click.option("--raw", is_flag=True, help="Inside folders, also RAW files of cameras.")
 @click.option("--retry-failed", is_flag=True, help="Read files again that failed before.")
 @click.option("--prune", is_flag=True, help="Forget pictures that are gone, not only leave them out.")
 @click.option(
@@ -147,11 +148,8 @@ def _source(paths: tuple[str, ...], options: dict[str, Any]) -> Source:
     from vsearch import sources
 
     columns = {"path_column": options["path_column"], "caption_column": options["caption_column"]}
-    walk = {
-        "follow_links": options["follow_links"],
-        "hidden": options["hidden"],
-        "archives": options["archives"],
-        "every": options["frames"],
+    walk = {name: options[name] for name in ("follow_links", "hidden", "archives", "raw")} | {
+        "every": options["frames"]
     }
     found: list[Source] = [sources.source_for(path, **columns, **walk) for path in paths]
     listed = options["files_from"]

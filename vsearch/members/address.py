@@ -23,6 +23,15 @@ def kind_of(path: bytes) -> str | None:
     return KINDS.get(os.path.splitext(path)[1].lower())
 
 
+RAW = frozenset(b".cr2 .cr3 .nef .nrw .arw .dng .raf .orf .rw2 .pef .srw".split())
+"""Suffixes of files as cameras' sensors give them."""
+
+
+def is_raw(name: bytes) -> bool:
+    """Whether a name is that of a RAW file."""
+    return os.path.splitext(name)[1].lower() in RAW
+
+
 def is_archive(name: bytes) -> bool:
     """Whether a name is that of a tar or zip; what those of tables hold is mostly something else than pictures."""
     return kind_of(name) in ARCHIVES.values()

@@ -45,7 +45,11 @@ class Moment(msgspec.Struct, frozen=True, tag=True):
     seconds: float
 
 
-Part = Entry | Row | Moment
+class Raw(msgspec.Struct, frozen=True, tag=True):
+    """What a camera's sensor gave, to be developed."""
+
+
+Part = Entry | Row | Moment | Raw
 
 
 class Member(NamedTuple):

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from vsearch.errors import SourceError
-from vsearch.members.address import is_moving, kind_of, resolve, seconds_of
-from vsearch.members.entry import Contents, Entry, Fault, Member, Moment, Part, Stamp, stamp_of
+from vsearch.members.address import is_moving, is_raw, kind_of, resolve, seconds_of
+from vsearch.members.entry import Contents, Entry, Fault, Member, Moment, Part, Raw, Stamp, stamp_of
 from vsearch.members.names import checked, unique
 from vsearch.members.reading import read
 
@@ -96,7 +96,7 @@ def locate(path: bytes) -> tuple[bytes, Part | None]:
     """
     found = resolve(path)
     if found is None:
-        return path, None
+        return path, Raw() if is_raw(path) else None
     try:
         fd = open_archive(found[0])
     except OSError as error:

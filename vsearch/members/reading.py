@@ -6,7 +6,7 @@ import os
 import zlib
 
 from vsearch.errors import SourceError
-from vsearch.members.entry import Entry, Moment, Part
+from vsearch.members.entry import Entry, Moment, Part, Raw
 
 _HEADER = 30
 _SIGNATURE = b"PK\x03\x04"
@@ -19,8 +19,10 @@ def read(fd: int, part: Part) -> bytes:
     """
     if isinstance(part, Entry):
         return _member(fd, part)
-    from vsearch.members import frames, rows
+    from vsearch.members import frames, raw, rows
 
+    if isinstance(part, Raw):
+        return raw.read(fd)
     return frames.read(fd, part.seconds) if isinstance(part, Moment) else rows.read(fd, part)
 
 

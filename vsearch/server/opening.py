@@ -12,8 +12,8 @@ from contextlib import ExitStack
 from typing import NamedTuple
 
 from vsearch.errors import SourceError
-from vsearch.members.address import split
-from vsearch.members.entry import Entry, Part
+from vsearch.members.address import is_raw, split
+from vsearch.members.entry import Entry, Part, Raw
 from vsearch.members.lookup import part_of
 from vsearch.members.reading import read
 from vsearch.server.faults import Refused
@@ -63,7 +63,7 @@ def open_picture(path: bytes, roots: tuple[bytes, ...], max_bytes: int) -> Opene
         if pair is None:
             raise
     else:
-        return Opened(fd, os.fstat(fd))
+        return Opened(fd, os.fstat(fd), Raw() if is_raw(path) else None)
     fd = open_beneath(pair[0], roots)
     with ExitStack() as unless_kept:
         unless_kept.callback(os.close, fd)

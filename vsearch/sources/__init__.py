@@ -41,17 +41,18 @@ def source_for(
     hidden: bool = False,
     archives: bool = False,
     every: float | None = None,
+    raw: bool = False,
     path_column: str = "filepath",
     caption_column: str = "title",
 ) -> Source:
     """Choose the source for what a path is: a folder, a table, an archive, a member of one, or a picture.
 
     archives: of a folder, also the pictures inside the archives in it.  every: also frames of videos and animations, so
-    many seconds apart.
+    many seconds apart.  raw: of a folder, also RAW files.
     Raises SourceError when nothing is there.
     """
     if os.path.isdir(path):
-        return folder(path, follow_links=follow_links, hidden=hidden, archives=archives, every=every)
+        return folder(path, follow_links=follow_links, hidden=hidden, archives=archives, every=every, raw=raw)
     if os.fsencode(path).lower().endswith((b".csv", b".tsv")):
         return table(path, path_column=path_column, caption_column=caption_column)
     where = os.fsencode(path)

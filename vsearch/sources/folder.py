@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from vsearch.errors import SourceError
-from vsearch.members.address import is_archive, is_moving
+from vsearch.members.address import RAW, is_archive, is_moving
+from vsearch.members.raw import check_installed
 from vsearch.sources.archive import Archive, opened
 from vsearch.sources.look import CAPTION_SUFFIX, caption_name, item_or_failure, read_caption, scan_failure
 from vsearch.sources.protocol import AnyPath, absolute
@@ -27,6 +28,7 @@ class Folder:
     all_files: bool = False
     archives: bool = False
     every: float = 0.0
+    raw: bool = False
 
     @property
     def roots(self) -> tuple[bytes, ...]:
@@ -114,7 +116,8 @@ class _Walk:
         if not self.is_wanted(entry.name):
             return False
         ending = suffix(entry.name)
-        if ending not in PICTURE_SUFFIXES and (not self.spec.all_files or ending == CAPTION_SUFFIX):
+        wanted = ending in PICTURE_SUFFIXES or (self.spec.raw and ending in RAW)
+        if not wanted and (not self.spec.all_files or ending == CAPTION_SUFFIX):
             return False
         if entry.is_symlink():
             return self.spec.follow_links and not _is_folder(entry)
@@ -167,6 +170,7 @@ def folder(
     all_files: bool = False,
     archives: bool = False,
     every: float | None = None,
+    raw: bool = False,
 ) -> Folder:
     """Every picture below a folder.
 
@@ -174,6 +178,7 @@ def folder(
     hidden: also names that start with a dot.  all_files: whatever the suffix is, but for ``.txt`` captions.
     archives: also the pictures inside tar and zip files.
     every: also the frames of videos, GIFs and WebPs, so many seconds apart; see ``archive``.
+    raw: also RAW files of cameras.
     Folders named ``*.vsearch`` are indexes and are left out.
     Raises SourceError when there is no such folder.
     """
@@ -185,6 +190,8 @@ def folder(
         raise SourceError(f"{shown!r} is not a folder. Name the folder that it is in, or use files([path]).")
     if root.endswith(b".vsearch"):
         raise SourceError(f"{shown!r} is an index, not a folder of pictures. Name the folder with the pictures.")
+    if raw:
+        check_installed()
     if every is not None and not every > 0:
         raise SourceError("the time between two frames must be more than 0 seconds")
-    return Folder(root, follow_links, hidden, all_files, archives, every or 0.0)
+    return Folder(root, follow_links, hidden, all_files, archives, every or 0.0, raw)
