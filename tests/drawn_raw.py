@@ -38,7 +38,7 @@ def dng(
     preview: Image.Image | None = None,
     exif: Image.Exif | None = None,
 ) -> bytes:
-    """colour: of all of the picture, linear, 0 to 255.  The preview, where there is one, is another picture, with these EXIF data."""
+    """colour: of all of the picture, linear, 0 to 255.  preview: another picture, with these EXIF data."""
     mosaic = np.empty((height, width), np.uint16)
     red, green, blue = (value * 256 for value in colour)
     mosaic[0::2, 0::2], mosaic[0::2, 1::2], mosaic[1::2, 0::2], mosaic[1::2, 1::2] = red, green, green, blue

@@ -3,12 +3,16 @@
 import io
 import json
 import os
+import subprocess
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import xxhash
 from PIL import Image
 from serving import serving
 from test_spaces import Turned
@@ -20,6 +24,7 @@ from vsearch.errors import SourceError
 from vsearch.ingest import archives
 from vsearch.members import lookup
 from vsearch.members import tar as tar_format
+from vsearch.moving import Expected
 from vsearch.sources import archive, files, folder, source_for
 from vsearch.types import Failure, Item, PixelSpec
 
@@ -198,6 +203,10 @@ def pack(path: Path, members: dict[str, bytes]) -> None:
             packed.writestr(name, data)
 
 
+def _read_anew(fd, kind):
+    return lookup._Shelf().get(fd, kind)
+
+
 def test_an_archive_that_did_not_change_is_not_opened_again(place, tmp_path, monkeypatch):
     shards = tmp_path / "shards"
     shards.mkdir()
@@ -207,7 +216,7 @@ def test_an_archive_that_did_not_change_is_not_opened_again(place, tmp_path, mon
         add(tar, "c.png", picture(3))
     monkeypatch.setattr(archives, "RACY_NS", 0)  # it was written just now
     scans = []
-    monkeypatch.setattr(lookup, "KEPT", 0)  # no table of contents stays in memory
+    monkeypatch.setattr(lookup, "_shelf", SimpleNamespace(get=_read_anew))  # no table of contents stays in memory
     scan = tar_format.scan
     monkeypatch.setattr(tar_format, "scan", lambda *given: scans.append(1) or scan(*given))
     with vsearch.create(tmp_path / "x.vsearch", encoder="toy") as index:
@@ -248,3 +257,32 @@ def test_the_server_sends_members_and_their_thumbnails(place, tmp_path):
         (small,) = thumbnails([os.fsencode(place / "loose" / inside)], 160)
         assert thumb.size == small.size
         assert client.get(f"/items/{id}").json["name"] == f"b.zip#{inside}"
+
+
+def test_the_command_indexes_archives_and_says_what_cannot_be_opened(place, tmp_path):
+    def run(*arguments) -> subprocess.CompletedProcess:
+        command = (sys.executable, "-m", "vsearch", *map(str, arguments))
+        return subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, env=os.environ | {"COLUMNS": "200"}
+        )
+
+    made = run("index", place / "a.tar", place / "b.zip", "--encoder", "toy", "--index", "x.vsearch")
+    assert made.returncode == 0 and made.stdout.startswith(f"{2 * COUNT} added"), made.stderr
+    found = run("query", "red", "-k", 2 * COUNT, "--paths", "--index", "x.vsearch")
+    # the same bytes lie in both archives, and are one hit
+    assert sorted(found.stdout.split()) == [f"{place}/a.tar#deep/{n}.{'png' if n % 2 else 'jpg'}" for n in range(COUNT)]
+    run("query", "red", "-k", 1, "--html", "x.html", "--index", "x.vsearch")
+    page = (tmp_path / "x.html").read_text()
+    assert f'href="file://{place}/a.tar#deep/' in page and "data:image/jpeg" in page
+    (tmp_path / "x.tgz").write_bytes(b"")
+    refused = run("index", "x.tgz")
+    assert refused.returncode == 2 and "gunzip" in refused.stderr and refused.stdout == ""
+
+
+def test_a_copy_inside_an_archive_is_never_moved(place, tmp_path):
+    kept, packed = tmp_path / "kept.png", os.fsencode(place / "a.tar#deep/3.png")
+    data = (place / "loose" / "deep" / "3.png").read_bytes()
+    kept.write_bytes(data)
+    content = xxhash.xxh3_128_digest(data)
+    assert Expected(os.fsencode(kept), content).problem() is None
+    assert Expected(packed, content).problem() == "it is inside an archive"

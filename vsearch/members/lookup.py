@@ -14,7 +14,7 @@ from vsearch.members.entry import Contents, Entry, Fault, Member, Moment, Part, 
 from vsearch.members.names import checked, unique
 from vsearch.members.reading import read
 
-KEPT = 4  # tables of contents; one of a 10,000-picture shard takes about 5 MB
+KEPT = 400_000  # members, of about 300 bytes each; the tables of contents of a dozen shards
 
 Scan = Callable[[BinaryIO, int], Iterator[Member | Fault]]
 
@@ -31,12 +31,19 @@ class _Shelf:
         with self._guard:
             slot = self._slots.setdefault(key, _Slot())
             self._slots.move_to_end(key)
-            while len(self._slots) > KEPT:
-                self._slots.popitem(last=False)
         with slot.guard:
             if slot.contents is None:
                 slot.contents = _read(fd, *key)
+                self._make_room()
             return slot.contents
+
+    def _make_room(self) -> None:
+        """Drop what was used longest ago, but never the last."""
+        with self._guard:
+            held = sum(len(slot.contents.entries) for slot in self._slots.values() if slot.contents)
+            while held > KEPT and len(self._slots) > 1:
+                _, slot = self._slots.popitem(last=False)
+                held -= len(slot.contents.entries) if slot.contents else 0
 
 
 class _Slot:
