@@ -96,8 +96,8 @@ def test_rows_of_hugging_face_are_numbered_and_opened_in_any_order(loose, tmp_pa
     path = tmp_path / "train.parquet"
     parquet.write_table(table, path)
     assert vectors(indexed(tmp_path, path)) == vectors(loose / "loose.vsearch")
-    backwards = [os.fsencode(path) + b"#%d" % n for n in reversed(range(COUNT))]
-    for shown, number in zip(thumbnails(backwards, 32), reversed(range(COUNT)), strict=True):
+    backwards = [os.fsencode(path) + b"#%d" % n for n in (8, 5, 0)]
+    for shown, number in zip(thumbnails(backwards, 32), (8, 5, 0), strict=True):
         (right,) = thumbnails([os.fsencode(loose / "loose" / f"{number}.png")], 32)
         assert (np.asarray(shown) == np.asarray(right)).all()
 
@@ -151,6 +151,12 @@ def test_parquet_of_wrong_types(tmp_path):
         report = index.add(archive(path))
     assert report.added == 1 and [os.fsdecode(f.path).rpartition("#")[2] for f in report.failures] == ["1", "2"]
     assert "no picture in this row" in report.failures[0].reason
+
+
+def test_parquet_of_more_rows_than_bytes(tmp_path):
+    parquet.write_table(pa.table({"jpg": pa.nulls(10**6, pa.binary())}), tmp_path / "x.parquet")
+    shown, failures = look(tmp_path / "x.parquet")
+    assert shown == [] and "1,000,000 rows" in failures[""]
 
 
 @pytest.mark.parametrize("keys", [["a", "a", "b"], ["a", None, "b"]])
@@ -229,5 +235,6 @@ def test_datasets_whose_numbers_lie_in_another_file(tmp_path):
         made.create_virtual_dataset("virtual", virtual)
         made.create_dataset("outside", (3, 8, 8, 3), np.uint8, external=[(str(tmp_path / "raw"), 0, 576)])
         made.create_dataset("huge", (10**9, 1000, 1000, 3), np.uint8)
+        made.create_dataset("sparse", (10**9, 8, 8, 3), np.uint8, chunks=(1, 8, 8, 3))
     shown, failures = look(tmp_path / "x.h5")
-    assert shown == [] and sorted(failures) == ["#huge", "#outside", "#virtual"]
+    assert shown == [] and sorted(failures) == ["#huge", "#outside", "#sparse", "#virtual"]

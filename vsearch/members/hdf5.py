@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 from vsearch.errors import SourceError
 from vsearch.members.entry import Fault, Member, Row
 from vsearch.members.rows import why_no_pictures
+from vsearch.members.zip import MOST_RATIO
 
 
 def scan(file: BinaryIO, length: int) -> Iterator[Member | Fault]:
@@ -46,6 +47,7 @@ def _problem(dataset: Any) -> str | None:
     if dataset.shape is None:
         return "it is empty"
     why = why_no_pictures(dataset.shape, dataset.dtype)
-    if why is None and dataset.chunks is None and dataset.id.get_storage_size() < dataset.nbytes:
+    packed = dataset.chunks is not None
+    if why is None and dataset.id.get_storage_size() * (MOST_RATIO if packed else 1) < dataset.nbytes:
         return "its shape is not that of the bytes it has"
     return why

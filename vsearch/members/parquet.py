@@ -23,6 +23,8 @@ def scan(file: BinaryIO, length: int) -> Iterator[Member | Fault]:
 
     try:
         opened = parquet.ParquetFile(file)
+        if opened.metadata.num_rows > length:
+            raise SourceError(f"it says that it has {opened.metadata.num_rows:,} rows, in {length:,} bytes")
         column, others = _columns(opened.schema_arrow)
         keyed = _key(opened, others)
         number = 0
