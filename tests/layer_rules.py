@@ -15,14 +15,14 @@ FLOORS = {
     2: ("embed", "store", "ann", "exact", "moving", "results"),
     3: ("filters", "ingest", "search", "build", "explain", "query", "generations", "mend", "hits", "about")
     + ("labels", "texts", "duplicates", "confidence", "projection"),
-    4: ("feedback", "paging"),
+    4: ("feedback", "paging", "export"),
     5: ("asking",),
-    6: ("words", "copies"),
+    6: ("words", "copies", "exchange"),
     7: ("index",),
     8: ("evaluate", "__init__"),  # __init__: the lazy names of `import vsearch`
     9: ("train",),
     10: ("rerank",),
-    11: ("server",),
+    11: ("server", "adapters"),
     12: ("cli",),
     13: ("__main__",),
 }

@@ -127,12 +127,21 @@ def test_other_shapes_and_types_are_refused(empty: Index, xb: np.ndarray):
         (["a", "b" * 70_000, "c"], {}, "row 1 has 70,000 bytes"),
         (names(3), {"width": [1, -1, 2]}, "row 1 has a width or height of -1"),
         (names(3), {"height": [1, 2, "tall"]}, "row 2 has a width or height of 'tall'"),
+        (names(3), {"stock": [1, 2**64, 2]}, "row 1 of the column 'stock' has 18446744073709551616"),
+        (names(3), {"stock": [1, 2, -(2**63) - 1]}, "row 2 of the column 'stock' has -9223372036854775809"),
+        (names(3), {"caption": ["x", "y", "\ud800"]}, "row 2 of the column 'caption' is no text"),
     ],
 )
 def test_uris_and_meta_that_do_not_fit_are_refused(empty: Index, uris, meta, told):
     with pytest.raises(SourceError, match=told):
         empty.add_vectors(uris, rows(3), meta)
     assert len(empty) == 0
+
+
+def test_whole_numbers_up_to_what_is_kept(empty: Index):
+    empty.add_vectors(names(2), rows(2), {"large": [2**64 - 1, -(2**63)]})
+    with empty.store.snapshot() as snapshot:
+        assert [snapshot.details(id).columns["large"] for id, _ in snapshot.items()] == [2**64 - 1, -(2**63)]
 
 
 def test_nothing_to_add_is_no_error(empty: Index):

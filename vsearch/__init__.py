@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vsearch.index import Index, create
     from vsearch.index import open_index as open
     from vsearch.results import Hits
-    from vsearch.sources import archive, folder, listing, table
+    from vsearch.sources import archive, clip_retrieval, folder, img2dataset, listing, table
     from vsearch.sources import files as pictures
     from vsearch.types import AddReport, Box, Crop, EncoderInfo, Failure, Hit, Item, Part, Query
 
@@ -43,9 +43,11 @@ __all__ = [
     "VsearchError",
     "__version__",
     "archive",
+    "clip_retrieval",
     "create",
     "pictures",
     "folder",
+    "img2dataset",
     "listing",
     "load_encoder",
     "open",
@@ -68,9 +70,11 @@ _HOMES = {
     "Query": ("types", "Query"),
     "VsearchError": ("errors", "VsearchError"),
     "archive": ("sources", "archive"),
+    "clip_retrieval": ("sources", "clip_retrieval"),
     "create": ("index", "create"),
     "pictures": ("sources", "files"),
     "folder": ("sources", "folder"),
+    "img2dataset": ("sources", "img2dataset"),
     "listing": ("sources", "listing"),
     "load_encoder": ("embed", "load_encoder"),
     "open": ("index", "open_index"),

@@ -9,7 +9,7 @@
     ├─ DecodeError ─ NotAnImage · ImageTooLarge · Truncated · DecodeTimeout · DecoderCrashed
     ├─ RecipeError · TooFewVectors · MemoryBudgetTooSmall · DimensionMismatch
     ├─ TrainError ─ LossNotFinite · CheckpointMismatch
-    └─ SourceError · QueryError · FilterError
+    └─ SourceError · ExportError · QueryError · FilterError
 
 A message says what happened, to what, and what to type next.  Errors of other
 libraries are translated in the room that calls them, so catching
@@ -138,6 +138,10 @@ class CheckpointMismatch(TrainError):
 
 class SourceError(VsearchError):
     """A folder, file or list of pictures cannot be read."""
+
+
+class ExportError(VsearchError):
+    """What an export goes to cannot be reached, refuses it, or is not this index's."""
 
 
 class QueryError(VsearchError):

@@ -17,6 +17,7 @@ from vsearch.confidence import Backgrounds
 from vsearch.copies import Copies
 from vsearch.embed import load_encoder, resolve
 from vsearch.embed.external import is_external
+from vsearch.exchange import Exchange
 from vsearch.filters import Columns
 from vsearch.generations import Generations
 from vsearch.ingest import Options, RespaceOptions, add_vectors, ingest, respace
@@ -91,7 +92,7 @@ def open_index(
     return index
 
 
-class Index(Words, Copies):
+class Index(Words, Copies, Exchange):
     """Pictures, their vectors and what is known of them.  Searching is safe from any number of threads.
 
     columns: what filters read.

@@ -13,6 +13,7 @@ from vsearch.cli.explain import explain
 from vsearch.cli.index import index
 from vsearch.cli.keep import backup, build, check, compact, repair
 from vsearch.cli.labels import classify, tag
+from vsearch.cli.leave import export
 from vsearch.cli.machine import doctor, models
 from vsearch.cli.query import query
 from vsearch.cli.rerank import store_patches, train_reranker
@@ -64,6 +65,7 @@ for command in (
     build,
     compact,
     backup,
+    export,
     spaces,
     evaluate,
     train,

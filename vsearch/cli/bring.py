@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ from vsearch.cli.output import json_option
 from vsearch.cli.progress import progress
 from vsearch.cli.say import emit, say
 from vsearch.cli.where import ENDING, VARIABLE
+from vsearch.errors import VsearchError
 
 if TYPE_CHECKING:
     from vsearch.index import Index
@@ -19,12 +22,22 @@ if TYPE_CHECKING:
 
 
 @click.command("import")
-@click.option("--vectors", metavar="FILE.npy", required=True, help="(n, dim) floats, one row for each picture.")
+@click.argument("folder", metavar="[FOLDER]", required=False)
+@click.option("--vectors", metavar="FILE.npy", help="(n, dim) floats, one row for each picture.")
 @click.option(
     "--meta",
     metavar="FILE",
     help="A .parquet, .csv, .tsv or .jsonl table with a row for each vector: uri, caption, width, height, and any "
     "other columns for --where.",
+)
+@click.option(
+    "--from", "kind", type=click.Choice(["clip-retrieval"]), help="What wrote FOLDER: its vectors and its tables."
+)
+@click.option(
+    "--encoder", metavar="NAME", help="With --from: what made the vectors; compared with pictures that are here."
+)
+@click.option(
+    "--pictures", metavar="FOLDER", help="With --from: where the pictures are, when the tables have no absolute paths."
 )
 @click.option(
     "--name", metavar="NAME", help="What made the vectors; kept with a new index. Default: the name of the file."
@@ -33,37 +46,113 @@ if TYPE_CHECKING:
     "--index", "index_path", metavar="INDEX", help=f"Default: ${VARIABLE}, else ./FILE{ENDING}. Made when not there."
 )
 @json_option
-def bring(vectors: str, meta: str | None, name: str | None, index_path: str | None, as_json: bool) -> None:
+def bring(
+    folder: str | None,
+    vectors: str | None,
+    meta: str | None,
+    kind: str | None,
+    encoder: str | None,
+    pictures: str | None,
+    name: str | None,
+    index_path: str | None,
+    as_json: bool,
+) -> None:
     """Take in vectors that were made elsewhere.
 
     The pictures need not exist. Without a table, or where it has no uri, row 7 is called FILE.npy#7. Rows whose uri
     is known already are replaced. Search with: vsearch query --vector FILE.npy
+
+    With --from clip-retrieval FOLDER everything that clip-retrieval inference wrote there is taken in. Name the
+    encoder that made it, and sentences and pictures can be searched for, and vsearch index adds to it.
     """
-    from vsearch.present import json_line, printable
+    given = [one for one in (vectors, kind) if one]
+    if len(given) != 1 or (kind is None) != (folder is None):
+        raise click.UsageError("Give --vectors FILE.npy, or --from clip-retrieval FOLDER.")
+    if vectors is not None:
+        if encoder or pictures:
+            raise click.UsageError("--encoder and --pictures belong to --from; vectors alone have a --name.")
+        _bring_file(Path(vectors), meta, name, index_path, as_json)
+    elif folder is not None:
+        if meta or (name and encoder):
+            raise click.UsageError("--from reads its own tables, and has an --encoder or a --name.")
+        _bring_folder(Path(folder), pictures, encoder, name, index_path, as_json)
+
+
+def _bring_file(file: Path, meta: str | None, name: str | None, index_path: str | None, as_json: bool) -> None:
     from vsearch.sources.vectors import Meta, read_meta, read_npy
 
-    file = Path(vectors)
     rows = read_npy(file)
     told = read_meta(Path(meta), len(rows)) if meta is not None else Meta()
-    place = Path(index_path or os.environ.get(VARIABLE) or file.stem + ENDING)
-    with _open(place, name, file, rows.shape[1]) as index, progress() as shower:
+    place = _place(index_path, file)
+    with _opened(place, _external(name, file, rows.shape[1]), name is not None) as index, progress() as shower:
         ids = index.add_vectors(_uris(told, file, len(rows)), rows, told.columns, progress=shower)
         count = len(index)
+    _tell(len(ids), count, file, place, as_json)
+
+
+def _bring_folder(
+    folder: Path, pictures: str | None, encoder: str | None, name: str | None, index_path: str | None, as_json: bool
+) -> None:
+    from vsearch.sources import clip_retrieval
+
+    source = clip_retrieval(folder, pictures=pictures)
+    place = _place(index_path, folder)
+    whose = encoder or _external(name, folder, source.dim)
+    with _opened(place, whose, bool(encoder or name)) as index, progress() as shower:
+        report = index.add_embedded(source, progress=shower)
+        count = len(index)
+    if report.lowest is not None:
+        say(f"{report.compared} pictures embedded anew and compared: lowest cosine {report.lowest:.4f}")
+    elif encoder:
+        say("no picture is here to compare with: that the vectors are of this encoder is taken on trust")
+    _tell(report.added, count, folder, place, as_json)
+
+
+def _tell(added: int, count: int, source: Path, place: Path, as_json: bool) -> None:
+    from vsearch.present import json_line, printable
+
     if as_json:
-        emit(json_line({"added": len(ids), "images": count, "index": str(place)}).encode("utf-8"))
+        emit(json_line({"added": added, "images": count, "index": str(place)}).encode("utf-8"))
     else:
-        emit(f"{len(ids):,} vectors of {printable(vectors)} added → {printable(str(place))}\n")
+        emit(f"{added:,} vectors of {printable(str(source))} added → {printable(str(place))}\n")
 
 
-def _open(place: Path, name: str | None, file: Path, dim: int) -> Index:
+def _place(index_path: str | None, source: Path) -> Path:
+    return Path(index_path or os.environ.get(VARIABLE) or source.absolute().stem + ENDING)
+
+
+def _external(name: str | None, source: Path, dim: int) -> str:
+    stem = source.absolute().stem
+    told = name or "".join(c if c.isascii() and (c.isalnum() or c in "-_.+") else "-" for c in stem) or "vectors"
+    return f"external:{told}:{dim}"
+
+
+@contextmanager
+def _opened(place: Path, encoder: str, named: bool) -> Iterator[Index]:
+    """The index, open for writing.  One that was made for vectors that are then refused does not stay behind."""
+    from vsearch import files
+
+    made, empty = not os.path.lexists(place), False
+    try:
+        with _open(place, encoder, named) as index:
+            try:
+                yield index
+            except VsearchError:
+                empty = made and not len(index)
+                raise
+    finally:
+        if empty:
+            files.discard(place)
+
+
+def _open(place: Path, encoder: str, named: bool) -> Index:
+    """Open the index for writing, or make it.  named: the encoder must be that of an index that exists."""
     from vsearch.embed import load_encoder
     from vsearch.index import create, open_index
 
-    told = name or "".join(c if c.isascii() and (c.isalnum() or c in "-_.+") else "-" for c in file.stem) or "vectors"
-    full = f"external:{told}:{dim}"
     if not os.path.lexists(place):
-        return create(place, full, on_notice=say)
-    return open_index(place, write=True, encoder=load_encoder(full) if name else None, on_notice=say)
+        return create(place, encoder, on_notice=say)
+    return open_index(place, write=True, encoder=load_encoder(encoder) if named else None, on_notice=say)
 
 
 def _uris(meta: Meta, file: Path, count: int) -> list[str]:

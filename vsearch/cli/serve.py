@@ -24,6 +24,7 @@ PORT = 7700
 @click.option("--no-token", is_flag=True, help="Let everyone on this machine in. Refused for other addresses.")
 @click.option("--allow-host", metavar="NAME", multiple=True, help="A further name by which browsers reach the server.")
 @click.option("--writable", is_flag=True, help="Let clients add pictures and forget them.")
+@click.option("--rerank", metavar="FOLDER", help="A re-ranker that clients may ask for; see train-reranker.")
 @click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
 def serve(
     indexes: tuple[str, ...],
@@ -34,6 +35,7 @@ def serve(
     no_token: bool,
     allow_host: tuple[str, ...],
     writable: bool,
+    rerank: str | None,
     open_page: bool,
 ) -> None:
     """Serve a page to search with, and the same as an HTTP API.
@@ -57,7 +59,9 @@ def serve(
     elif not no_token and socket_path is None:
         token = make_token()
     place = Path(socket_path) if socket_path else None
-    settings = Settings(host, port, place, token, frozenset(allow_host), writable)
+    settings = Settings(
+        host, port, place, token, frozenset(allow_host), writable, reranker=Path(rerank) if rerank else None
+    )
 
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # any client can make it warn
 

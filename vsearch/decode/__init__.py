@@ -10,20 +10,35 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vsearch.decode.formats import SUPPORTED_SUFFIXES
     from vsearch.decode.job import Decoded, Job, Limits, Same
+    from vsearch.decode.known import KnownFile, known_file
     from vsearch.decode.picture import fit, unpadded
     from vsearch.decode.pool import DecodePool, decode_one
 
-__all__ = ["SUPPORTED_SUFFIXES", "DecodePool", "Decoded", "Job", "Limits", "Same", "decode_one", "fit", "unpadded"]
+__all__ = [
+    "SUPPORTED_SUFFIXES",
+    "DecodePool",
+    "Decoded",
+    "Job",
+    "KnownFile",
+    "Limits",
+    "Same",
+    "decode_one",
+    "fit",
+    "known_file",
+    "unpadded",
+]
 
 _HOMES = {
     "SUPPORTED_SUFFIXES": "formats",
     "DecodePool": "pool",
     "Decoded": "job",
     "Job": "job",
+    "KnownFile": "known",
     "Limits": "job",
     "Same": "job",
     "decode_one": "pool",
     "fit": "picture",
+    "known_file": "known",
     "unpadded": "picture",
 }
 

@@ -46,7 +46,7 @@ def fit(image: Image.Image, spec: PixelSpec, box: Box | None = None) -> NDArray[
     except Exception as error:  # Pillow's decoders raise anything
         raise DecodeError(f"the picture cannot be decoded: {error}") from error
     icc = image.info.get("icc_profile")
-    upright = _turn(image, _orientation(image))
+    upright = _turn(image, orientation(image))
     if box is not None:
         upright = upright.crop(corners(box, *upright.size))
     small = to_srgb(resize(opaque(upright), spec), icc if isinstance(icc, bytes) else None)
@@ -76,7 +76,7 @@ def decode(data: bytes, spec: PixelSpec, limits: Limits, box: Box | None = None)
             scale = draft_scale(width, height, spec)
             image.draft(None, (width // scale, height // scale))
         image.load()
-        if _orientation(image) >= 5:
+        if orientation(image) >= 5:
             width, height = height, width
         return Picture(width, height, name, details_of(image)), fit(image, spec, box)
     except MemoryError:
@@ -121,7 +121,7 @@ def _trouble(name: str, error: Exception, data: bytes) -> Trouble:
     return Trouble("damaged", f"damaged {name} data ({text or type(error).__name__})")
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation(image: Image.Image) -> int:
     """EXIF orientation 1..8; 1 when there is none or the EXIF data is broken."""
     try:
         value = image.getexif().get(_ORIENTATION, 1)

@@ -323,7 +323,8 @@ def _shown(root: bytes) -> str:
     return root.removesuffix(address.MARK).decode("utf-8", "replace")
 
 
-def _is_racy(mtime_ns: int, ctime_ns: int) -> bool:
+def is_racy(mtime_ns: int, ctime_ns: int) -> bool:
+    """Whether a file was written so shortly before now that its times cannot tell a later change."""
     return max(mtime_ns, ctime_ns) >= time.time_ns() - RACY_NS
 
 
@@ -336,7 +337,7 @@ def _refreshed(record: Record, item: Item, seen: Same | Decoded) -> Record:
         mtime_ns=seen.mtime_ns,
         ctime_ns=seen.ctime_ns,
         caption=item.caption,
-        flags=RACY if _is_racy(seen.mtime_ns, seen.ctime_ns) else 0,
+        flags=RACY if is_racy(seen.mtime_ns, seen.ctime_ns) else 0,
     )
 
 
@@ -351,5 +352,5 @@ def _new_record(item: Item, decoded: Decoded) -> Record:
         width=decoded.width,
         height=decoded.height,
         caption=item.caption,
-        flags=RACY if _is_racy(decoded.mtime_ns, decoded.ctime_ns) else 0,
+        flags=RACY if is_racy(decoded.mtime_ns, decoded.ctime_ns) else 0,
     )

@@ -14,6 +14,7 @@ import xxhash
 
 from vsearch.errors import DimensionMismatch, SourceError
 from vsearch.ingest.columns import with_columns
+from vsearch.ingest.ondisk import recorded
 from vsearch.sources.cells import plain
 from vsearch.store import Addition, Batch, Record, Store
 from vsearch.types import Details, Progress
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 BATCH_ROWS = 8192
 MAX_NAME = 0xFFFF  # bytes, what a record has room for
 MAX_SIDE = (1 << 32) - 1
+LEAST_INT, MOST_INT = -(1 << 63), (1 << 64) - 1  # what msgpack holds
 META = ("caption", "width", "height")
 
 Uri = str | bytes | Path
@@ -34,9 +36,18 @@ Shower = Callable[[Progress], None]
 
 
 def add_vectors(
-    store: Store, uris: Sequence[Uri], vectors: Rows, meta: Mapping[str, Sequence[Any]], progress: Shower | None = None
+    store: Store,
+    uris: Sequence[Uri],
+    vectors: Rows,
+    meta: Mapping[str, Sequence[Any]],
+    progress: Shower | None = None,
+    *,
+    on_disk: bool = False,
 ) -> Ids:
-    """Store (n, dim) vectors under their uris; see ``Index.add_vectors``."""
+    """Store (n, dim) vectors under their uris; see ``Index.add_vectors``.
+
+    on_disk: a picture that is there is recorded as ``Index.add`` would have, which then leaves it alone.
+    """
     started = time.monotonic()
     _check_shapes(store.encoder_info.dim, uris, vectors, meta)
     for first, block in _blocks(vectors):
@@ -44,7 +55,8 @@ def add_vectors(
     ids: list[int] = []
     for first, block in _blocks(vectors):
         scaled = block / _lengths(block, first)
-        ids += store.commit(Batch([_addition(uris, scaled, meta, first, row) for row in range(len(block))]))
+        rows = [_addition(uris, scaled, meta, first, row, on_disk) for row in range(len(block))]
+        ids += store.commit(Batch(rows))
         if progress is not None:
             progress(Progress(len(ids), len(vectors), len(ids), 0, time.monotonic() - started))
     return np.array(ids, np.int64)
@@ -69,6 +81,26 @@ def _check_shapes(dim: int, uris: Sequence[Uri], vectors: Rows, meta: Mapping[st
     for row, uri in enumerate(uris):
         if not 0 < len(name_of(uri)) <= MAX_NAME:
             raise SourceError(f"the uri of row {row:,} has {len(name_of(uri)):,} bytes; it has 1 to {MAX_NAME:,}")
+    for what, given in meta.items():
+        for row, value in enumerate(given):
+            _check_cell(what, row, value)
+
+
+def _check_cell(what: str, row: int, value: Any) -> None:
+    """Raise SourceError for what cannot be kept."""
+    told = plain(value)
+    if isinstance(told, int) and not LEAST_INT <= told <= MOST_INT:
+        raise SourceError(
+            f"row {row:,} of the column {what!r} has {told}; whole numbers are kept from {LEAST_INT} to {MOST_INT}: "
+            f"give it as text"
+        )
+    if isinstance(told, str) and not told.isascii():
+        try:
+            told.encode()
+        except UnicodeEncodeError as error:
+            raise SourceError(
+                f"row {row:,} of the column {what!r} is no text that UTF-8 can hold ({error.reason}); mend it"
+            ) from error
 
 
 def _blocks(vectors: Rows) -> Iterator[tuple[int, NDArray[np.float64]]]:
@@ -90,7 +122,12 @@ def _lengths(block: NDArray[np.float64], first: int) -> NDArray[np.float64]:
 
 
 def _addition(
-    uris: Sequence[Uri], scaled: NDArray[np.float64], meta: Mapping[str, Sequence[Any]], first: int, row: int
+    uris: Sequence[Uri],
+    scaled: NDArray[np.float64],
+    meta: Mapping[str, Sequence[Any]],
+    first: int,
+    row: int,
+    on_disk: bool,
 ) -> Addition:
     name = name_of(uris[first + row])
     told = {key: meta[key][first + row] for key in meta}
@@ -105,6 +142,8 @@ def _addition(
         height=_side(told.get("height"), first + row),
         caption=str(told["caption"]) if told.get("caption") else None,
     )
+    if on_disk and name.startswith(b"/"):
+        record = recorded(record)
     others = {key: plain(value) for key, value in told.items() if key not in META}
     return Addition(record, scaled[row].astype(np.float32), with_columns(Details(), others))
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from vsearch.rerank.fit import fit_reranker
 from vsearch.rerank.measure import measure_reranker
-from vsearch.rerank.reranker import Reranker
+from vsearch.rerank.reranker import DEPTH, Reranker
 from vsearch.rerank.saved import load_matcher, save_matcher
 from vsearch.rerank.stored import drop_patches, known_patches, store_patches
 from vsearch.rerank.train import MatchTraining
 
 __all__ = [
+    "DEPTH",
     "MatchTraining",
     "Reranker",
     "drop_patches",

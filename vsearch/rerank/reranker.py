@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Matrix = NDArray[np.float32]
+
+Read = Callable[[Sequence[bytes]], tuple[Tokens, list[Failure]]]
+"""Patches of the picture files that can be read, in order, and the others."""
 
 BATCH = 64
 DEPTH = 50
@@ -58,18 +61,25 @@ class Reranker:
         return np.concatenate(out)
 
     def rerank(
-        self, text: str, hits: Sequence[Hit], depth: int = DEPTH, known: Mapping[int, Tokens] | None = None
+        self,
+        text: str,
+        hits: Sequence[Hit],
+        depth: int = DEPTH,
+        known: Mapping[int, Tokens] | None = None,
+        read: Read | None = None,
     ) -> list[Hit]:
         """The first ``depth`` hits in the order of the matcher, the others behind them as they were.
 
-        known: patches by id, as ``known_patches`` finds them.  Other pictures are read from where they are; one that
-        cannot be read any more comes after those that can.  The scores stay cosines, since a logit cannot be compared
-        with them; ranks are counted anew.  Raises EncoderError, EncoderUnavailable.
+        known: patches by id, as ``known_patches`` finds them.  Other pictures are read from where they are, with
+        ``read`` instead of ``read_patches`` if given; one that cannot be read any more comes after those that can.
+        The scores stay cosines, since a logit cannot be compared with them; ranks are counted anew.
+        Raises EncoderError, EncoderUnavailable.
         """
         first, rest = list(hits[:depth]), list(hits[depth:])
         known = known or {}
         unknown = [hit for hit in first if hit.id not in known]
-        tokens, failures = read_patches([hit.raw_path for hit in unknown], self.towers)
+        paths = [hit.raw_path for hit in unknown]
+        tokens, failures = read(paths) if read is not None else read_patches(paths, self.towers)
         lost = {failure.path for failure in failures}
         seen = [hit for hit in unknown if hit.raw_path not in lost]
         stored = [hit for hit in first if hit.id in known]
@@ -78,6 +88,12 @@ class Reranker:
         order = [there[at] for at in sorted(range(len(there)), key=lambda at: (-scores[at], there[at].rank))]
         found = [*order, *(hit for hit in unknown if hit.raw_path in lost), *rest]
         return [replace(hit, rank=rank) for rank, hit in enumerate(found, 1)]
+
+
+def patches_of(pixels: NDArray[np.uint8], towers: PatchEncoder) -> Tokens:
+    """Patches of (n, size, size, 3) pictures, embedded a batch at a time."""
+    batches = range(0, len(pixels), BATCH)
+    return Tokens.joined([narrow(towers.encode_patches(pixels[at : at + BATCH])) for at in batches])
 
 
 def read_patches(paths: Sequence[bytes], towers: PatchEncoder) -> tuple[Tokens, list[Failure]]:

@@ -117,10 +117,10 @@ def _number(value: int | float | bool | None) -> int | float | bool | None:
     return finite(value) if isinstance(value, float) else value
 
 
-def collection(index: Index, name: str, writable: bool) -> schemas.Collection:
+def collection(index: Index, name: str, writable: bool, reranks: bool) -> schemas.Collection:
     """One index."""
     columns = [schemas.Column(valid(column), kind) for column, kind in index.columns.names().items()]
     with index.store.snapshot() as snapshot:
         shown, now = snapshot.shown, generation(snapshot)
     # The name of an encoder may be the path of a trained one.
-    return schemas.Collection(name, shown, Path(index.encoder_info.name).name, writable, columns, now)
+    return schemas.Collection(name, shown, Path(index.encoder_info.name).name, writable, columns, now, reranks)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vsearch.errors import QueryError
 from vsearch.server import answers, schemas
+from vsearch.server.cursors import NONE, pages_of
 from vsearch.server.pixels import as_file
 from vsearch.types import Box, Crop, Query
 from vsearch.types import Part as Term
@@ -18,8 +20,10 @@ if TYPE_CHECKING:
     from vsearch.index import Index
     from vsearch.results import Hits
     from vsearch.server.service import Service
+    from vsearch.types import Hit
 
     Pages = Callable[[Index], Iterator[Hits]]
+    Order = Callable[[Index, Hits], Sequence[Hit]]
 
 
 def search(service: Service, asked: schemas.Search) -> schemas.Answer:
@@ -28,11 +32,12 @@ def search(service: Service, asked: schemas.Search) -> schemas.Answer:
         return _next(service, asked.cursor)
     with ExitStack() as files:
         query = Query(*(_term(part, files) for part in asked.parts))
+        depth, order = _order(service, asked) if asked.rerank else (0, None)
 
         def pages(index: Index) -> Iterator[Hits]:
             return index.pages(
                 query,
-                asked.k,
+                max(asked.k, depth),
                 where=asked.where,
                 more=asked.more,
                 less=asked.less,
@@ -40,7 +45,7 @@ def search(service: Service, asked: schemas.Search) -> schemas.Answer:
                 min_confidence=asked.min_confidence,
             )
 
-        return _first(service, asked.collection, pages, asked.k)
+        return _first(service, asked.collection, pages, asked.k, order)
 
 
 def similar(service: Service, id: int, asked: schemas.Similar) -> schemas.Answer:
@@ -88,12 +93,28 @@ def _term(part: schemas.Part, files: ExitStack) -> Term:
     return Term(path if part.crop is None else Crop(path, Box(*part.crop, "fractions")), part.weight)
 
 
-def _first(service: Service, name: str | None, pages: Pages, k: int) -> schemas.Answer:
+def _order(service: Service, asked: schemas.Search) -> tuple[int, Order]:
+    """How many of the best hits are re-ranked, and how.  Raises QueryError when they cannot be."""
+    reranking = service.reranking
+    if reranking is None:
+        raise QueryError("this server has no re-ranker; it is started with one by: vsearch serve --rerank FOLDER")
+    text = asked.parts[0].text if len(asked.parts) == 1 else None
+    if text is None or asked.parts[0].weight <= 0:
+        raise QueryError("rerank reads one text, and nothing else")
+    return reranking.depth, lambda index, hits: reranking.order(index, text, hits)
+
+
+def _first(service: Service, name: str | None, pages: Pages, k: int, order: Order | None = None) -> schemas.Answer:
+    """The first page.  order: puts the hits of the first of ``pages``, which may be longer than k, in another order."""
     collection = service.collection(name)
     started = time.perf_counter()
 
     def answered(index: Index) -> schemas.Answer:
-        found = service.cursors.first(pages(index), k, collection.name)
+        others = pages(index)
+        first = next(others, NONE)
+        shown = chain([first], others) if order is None else pages_of(order(index, first), others, k)
+        best = first[0].confidence if first else None
+        found = service.cursors.first(shown, k, collection.name, best)
         return answers.page(index, found, 1000 * (time.perf_counter() - started))
 
     return collection.ask(answered)

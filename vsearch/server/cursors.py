@@ -5,12 +5,16 @@ from __future__ import annotations
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from vsearch.errors import IndexClosed
 from vsearch.results import Hits
 from vsearch.server.faults import Refused
+
+if TYPE_CHECKING:
+    from vsearch.types import Hit
 
 NONE = Hits.of([])
 MOST_QUERIES = 256
@@ -47,10 +51,9 @@ class Cursors:
         self._queries: OrderedDict[str, _Query] = OrderedDict()
         self._guard = threading.Lock()
 
-    def first(self, pages: Iterator[Hits], k: int, collection: str) -> Page:
-        """The first page of a query, with a cursor if there may be more."""
+    def first(self, pages: Iterator[Hits], k: int, collection: str, best: float | None) -> Page:
+        """The first page of a query, with a cursor if there may be more.  best: confidence of its best hit."""
         hits = next(pages, NONE)
-        best = hits[0].confidence if hits else None
         if len(hits) < k:
             return Page(hits, None, best)
         key = secrets.token_urlsafe(12)
@@ -88,6 +91,18 @@ class Cursors:
                 raise _expired()
             self._queries.move_to_end(key)
         return key, query, int(number)
+
+
+def pages_of(first: Sequence[Hit], others: Iterator[Hits], k: int) -> Iterator[Hits]:
+    """Pages of k hits: those of ``first``, then those of the pages behind them."""
+    waiting = list(first)
+    while waiting:
+        while len(waiting) < k and (more := next(others, NONE)):
+            waiting += more
+        yield Hits.of(waiting[:k])
+        del waiting[:k]
+        if not waiting:
+            waiting += next(others, NONE)
 
 
 def _expired() -> Refused:

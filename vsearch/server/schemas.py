@@ -60,6 +60,8 @@ class Part(In):
 class Search(In):
     """A query: the weighted sum of its parts, moved by pictures marked as right (more) and wrong (less).
 
+    rerank: put the 50 best in the order of the server's re-ranker, which reads picture and text together; for a query
+    of one text, where ``GET /collections`` says ``reranks``.  Scores stay cosines.
     With a cursor the next page of the query that it comes from; the other fields are not looked at then.
     """
 
@@ -78,6 +80,7 @@ class Search(In):
     less: Marked = []  # noqa: RUF012
     min_confidence: Fraction | None = None
     include_query: bool = False
+    rerank: bool = False
 
 
 class Classify(In):
@@ -208,6 +211,7 @@ class Collection(Out):
     writable: bool
     columns: list[Column]
     generation: str
+    reranks: bool = False
 
 
 class Collections(Out):

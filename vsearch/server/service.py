@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from vsearch.errors import VsearchError
 from vsearch.server.collection import Collection, collections
@@ -19,6 +19,9 @@ from vsearch.server.settings import Settings
 from vsearch.server.tokens import Tokens
 from vsearch.server.work import Work
 
+if TYPE_CHECKING:
+    from vsearch.server.reranking import Reranking
+
 
 class Service:
     """A context manager.  Raises what opening the indexes raises."""
@@ -26,6 +29,7 @@ class Service:
     def __init__(self, paths: list[Path], settings: Settings) -> None:
         self.settings = settings
         self.pixels = Pixels(settings.limits)
+        self.reranking = self._reranking()
         self.collections = collections(paths, self.pixels.decode)
         self.cursors = Cursors()
         self.maps = Maps()
@@ -33,6 +37,14 @@ class Service:
         self.work = Work(settings.limits)
         self.metrics = Metrics(self)
         self.started = time.time()
+
+    def _reranking(self) -> Reranking | None:
+        folder, limits = self.settings.reranker, self.settings.limits
+        if folder is None:
+            return None
+        from vsearch.server.reranking import Reranking  # loads torch, which nothing else may need
+
+        return Reranking(folder, self.pixels, limits.work_seconds / 2)
 
     def collection(self, name: str | None) -> Collection:
         """The collection of a name, or the first.  Raises Refused."""
@@ -47,6 +59,8 @@ class Service:
         for collection in self.collections.values():
             with suppress(VsearchError):
                 collection.ask(lambda index: index.encoder.encode_texts(["a picture"]))
+        if self.reranking is not None:
+            self.reranking.warm()
 
     def close(self) -> None:
         """Wait for what is being answered, then release everything."""

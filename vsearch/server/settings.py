@@ -44,7 +44,7 @@ class Settings:
 
     host, port: an address of this machine, port 0 for a free one.  socket: path of a Unix socket instead.
     token: what every request for data must carry; None lets everyone in, which only loopback and a Unix socket allow.
-    hosts: further names under which browsers may reach the server.
+    hosts: further names under which browsers may reach the server.  reranker: folder of one that clients may ask for.
     """
 
     host: str = "127.0.0.1"
@@ -54,6 +54,7 @@ class Settings:
     hosts: frozenset[str] = frozenset()
     writable: bool = False
     limits: Limits = field(default_factory=Limits)
+    reranker: Path | None = None
 
     def __post_init__(self) -> None:
         """Refuse to be open to others without a token.  Raises QueryError."""

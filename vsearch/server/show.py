@@ -35,9 +35,8 @@ _PICTURE_HEADERS = {
 def collections(service: Service, _: schemas.Nothing) -> schemas.Collections:
     """List what there is to search."""
     writable = service.settings.writable
-    told = [
-        one.ask(partial(answers.collection, name=one.name, writable=writable)) for one in service.collections.values()
-    ]
+    described = partial(answers.collection, writable=writable, reranks=service.reranking is not None)
+    told = [one.ask(partial(described, name=one.name)) for one in service.collections.values()]
     return schemas.Collections(told)
 
 

@@ -8,8 +8,10 @@ from vsearch.errors import SourceError
 from vsearch.members.address import kind_of, resolve
 from vsearch.sources.archive import EVERY, Archive, archive, is_compressed_tar
 from vsearch.sources.chain import Chain, chain, walk
+from vsearch.sources.clip_retrieval import ClipRetrieval, clip_retrieval
 from vsearch.sources.files import Files, files, listing
 from vsearch.sources.folder import Folder, folder
+from vsearch.sources.img2dataset import Img2dataset, has_tables, img2dataset
 from vsearch.sources.protocol import AnyPath, Source
 from vsearch.sources.suffixes import PICTURE_SUFFIXES
 from vsearch.sources.table import Table, table
@@ -19,14 +21,18 @@ __all__ = [
     "AnyPath",
     "Archive",
     "Chain",
+    "ClipRetrieval",
     "Files",
     "Folder",
+    "Img2dataset",
     "Source",
     "Table",
     "archive",
     "chain",
+    "clip_retrieval",
     "files",
     "folder",
+    "img2dataset",
     "listing",
     "source_for",
     "table",
@@ -49,10 +55,12 @@ def source_for(
 
     archives: of a folder, also the pictures inside the archives in it.  every: also frames of videos and animations, so
     many seconds apart.  raw: of a folder, also RAW files.
+    A folder that img2dataset wrote (``00000/`` beside ``00000.parquet``) is read with its tables.
     Raises SourceError when nothing is there.
     """
     if os.path.isdir(path):
-        return folder(path, follow_links=follow_links, hidden=hidden, archives=archives, every=every, raw=raw)
+        found = folder(path, follow_links=follow_links, hidden=hidden, archives=archives, every=every, raw=raw)
+        return Img2dataset(found) if has_tables(path) else found
     if os.fsencode(path).lower().endswith((b".csv", b".tsv")):
         return table(path, path_column=path_column, caption_column=caption_column)
     where = os.fsencode(path)

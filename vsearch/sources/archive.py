@@ -10,11 +10,10 @@ from vsearch.errors import SourceError
 from vsearch.members.address import COMPRESSED_TARS, KINDS, MARK, is_archive, is_moving, join, kind_of, seconds_of
 from vsearch.members.entry import Contents, Entry, Row
 from vsearch.members.lookup import contents, open_archive
-from vsearch.sources.cells import plain
 from vsearch.sources.look import clean_caption, scan_failure
 from vsearch.sources.moving import frame, frames
 from vsearch.sources.protocol import AnyPath, absolute
-from vsearch.sources.sidecars import beside
+from vsearch.sources.sidecars import beside, columns_of
 from vsearch.sources.suffixes import PICTURE_SUFFIXES, suffix
 from vsearch.types import Failure, Item
 
@@ -79,7 +78,7 @@ def _item(fd: int, archive: bytes, name: bytes, told: Contents) -> Item | Failur
     part = told.entries[name]
     if not isinstance(part, Entry):
         caption, values = told.said.get(name, (None, None))
-        columns = {column: plain(value) for column, value in values.items()} if values else None
+        columns = columns_of(values) if values else None
         caption = clean_caption(caption.encode("utf-8", "surrogatepass")) if caption else None
         return Item(path, stamp.size, stamp.mtime_ns, stamp.ctime_ns, caption, columns)
     caption, columns = beside(fd, told.entries, name)

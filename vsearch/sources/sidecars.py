@@ -16,6 +16,8 @@ from vsearch.sources.suffixes import suffix
 from vsearch.types import Cell
 
 MOST_JSON = 1 << 20
+# What vsearch keeps in places of its own, or what says nothing of a picture that is there.
+_NO_COLUMN = frozenset("key status error_message caption width height exif".split())
 _MOST = {b".txt": CAPTION_BYTES, b".caption": CAPTION_BYTES, b".json": MOST_JSON}
 
 
@@ -52,6 +54,11 @@ def _read(fd: int, part: Part, ending: bytes) -> tuple[str | None, dict[str, Cel
     return _told(raw) if ending == b".json" else (clean_caption(raw), None)
 
 
+def columns_of(values: Mapping[str, Any]) -> dict[str, Cell]:
+    """The columns for filters of what is said of a picture."""
+    return {str(name): plain(value) for name, value in values.items() if name not in _NO_COLUMN}
+
+
 def _told(raw: bytes) -> tuple[str | None, dict[str, Cell] | None]:
     try:
         values: Any = json.loads(raw)
@@ -60,6 +67,6 @@ def _told(raw: bytes) -> tuple[str | None, dict[str, Cell] | None]:
     if not isinstance(values, dict):
         return None, None
     caption = values.pop("caption", None)
-    columns = {str(name): plain(value) for name, value in values.items()}
+    columns = columns_of(values)
     text = clean_caption(caption.encode("utf-8", "surrogatepass")) if isinstance(caption, str) else None
     return text, columns

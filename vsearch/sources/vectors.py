@@ -157,14 +157,14 @@ def _parquet(path: Path) -> Iterator[Row]:
 
     try:
         file = parquet.ParquetFile(os.fspath(path))
-        chosen = [field.name for field in file.schema_arrow if not _holds_vectors(field.type)]
+        chosen = [field.name for field in file.schema_arrow if not holds_vectors(field.type)]
         for batch in file.iter_batches(columns=chosen):
             yield from batch.to_pylist()
     except ValueError as error:  # pyarrow's own errors are ValueErrors
         raise SourceError(f"{path}: is no whole Parquet file ({error})") from error
 
 
-def _holds_vectors(kind: Any) -> bool:
+def holds_vectors(kind: Any) -> bool:
     """Whether a column of a Parquet file holds lists of numbers: the vectors themselves, and nothing to filter by."""
     import pyarrow as pa
 

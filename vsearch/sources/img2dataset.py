@@ -1,0 +1,144 @@
+"""What img2dataset writes: pictures by key, in folders or tars, and beside each of those a table.
+
+::
+
+    00000/000000012.jpg   the picture, with .txt (caption) and .json (all else) beside it; or in 00000.tar
+    00000.parquet         a row for every key, failed ones too: key, status, url, caption, original_width, ...
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vsearch.errors import SourceError
+from vsearch.sources.archive import Archive, opened
+from vsearch.sources.folder import Folder, folder
+from vsearch.sources.look import clean_caption
+from vsearch.sources.protocol import AnyPath
+from vsearch.sources.sidecars import columns_of
+from vsearch.types import Failure, Item
+
+_MOST_JSON = 1 << 20
+
+
+@dataclass(frozen=True)
+class Img2dataset:
+    """The pictures of such a folder, with their captions and the columns of its tables."""
+
+    files: Folder
+
+    @property
+    def roots(self) -> tuple[bytes, ...]:
+        """The folder itself."""
+        return self.files.roots
+
+    def __iter__(self) -> Iterator[Item | Failure]:
+        """As a folder gives them.  Raises SourceError."""
+        return opened(self.walk())
+
+    def walk(self) -> Iterator[Item | Failure | Archive]:
+        """The same, with archives themselves in place of their members: those are described by what lies in them."""
+        tables = Tables()
+        for one in self.files.walk():
+            yield _described(one, tables) if isinstance(one, Item) else one
+
+
+def img2dataset(path: AnyPath) -> Img2dataset:
+    """Pictures that img2dataset fetched, in its files layout.  Raises SourceError when there is no such folder."""
+    return Img2dataset(folder(path))
+
+
+def has_tables(path: AnyPath) -> bool:
+    """Whether a folder looks like img2dataset's: a numbered folder beside a table of the same number."""
+    try:
+        names = set(os.listdir(os.fsencode(path)))
+    except OSError:
+        return False  # whoever reads the folder says why it cannot be read
+    numbers = (name.removesuffix(b".parquet") for name in names if name.endswith(b".parquet"))
+    return any(number.isdigit() and number in names for number in numbers)
+
+
+class Tables:
+    """Rows by key of the table that was asked for last: pictures come shard by shard."""
+
+    def __init__(self) -> None:
+        self._shard = b""
+        self._rows: dict[str, dict[str, Any]] = {}
+
+    def row(self, shard: bytes, key: str) -> dict[str, Any]:
+        """What the table of a shard, ``/data/00000``, says of a key; empty when there is none.  Raises SourceError."""
+        if shard != self._shard:
+            self._rows = _rows(shard + b".parquet")
+            self._shard = shard
+        return self._rows.get(key, {})
+
+
+def _described(item: Item, tables: Tables) -> Item:
+    shard, name = os.path.split(item.path)
+    stem = os.path.splitext(name)[0]
+    row = tables.row(shard, os.fsdecode(stem)) or _beside(os.path.join(shard, stem) + b".json")
+    if not row:
+        return item
+    told = row.get("caption")
+    caption = item.caption or (clean_caption(str(told).encode("utf-8", "replace")) if told else None)
+    return replace(item, caption=caption, columns=columns_of(row))
+
+
+def _rows(path: bytes) -> dict[str, dict[str, Any]]:
+    if not os.path.isfile(path):
+        return {}
+    import pyarrow.parquet as parquet
+
+    try:
+        file = parquet.ParquetFile(os.fsdecode(path))
+        names = [name for name in file.schema_arrow.names if name not in ("jpg", "txt")]
+        rows = file.read(columns=names).to_pylist()
+    except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
+        raise SourceError(f"{os.fsdecode(path)}: is no whole Parquet file ({error}); bring it back") from error
+    return {str(row["key"]): row for row in rows if "key" in row}
+
+
+def _beside(path: bytes) -> dict[str, Any]:
+    """The .json beside a picture; empty where there is none that can be read."""
+    try:
+        with open(path, "rb") as stream:
+            told = json.loads(stream.read(_MOST_JSON))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+class Keys:
+    """Finds pictures below a folder by relative path or, where there are shards, by key."""
+
+    def __init__(self, folder: AnyPath) -> None:
+        """Raises SourceError when there is no such folder."""
+        self._folder = os.path.abspath(os.fsdecode(folder))
+        try:
+            names = sorted(os.listdir(self._folder))
+        except OSError as error:
+            raise SourceError(
+                f"{self._folder}: cannot be read ({error.strerror}); name the folder of pictures"
+            ) from error
+        self._folders = {name for name in names if name.isdecimal()}
+        self._tars = {name.removesuffix(".tar") for name in names if name.endswith(".tar")}
+        self._widths = sorted({len(name) for name in self._folders | self._tars}, reverse=True)
+
+    def find(self, name: str) -> Path | None:
+        """The path of a picture; that of a member of a tar as ``TAR#MEMBER``, which is not looked for inside."""
+        direct = os.path.join(self._folder, name)
+        if os.path.isfile(direct):
+            return Path(direct)
+        for width in self._widths:
+            shard = name[:width]
+            file = os.path.join(self._folder, shard, name + ".jpg")
+            if shard in self._folders and os.path.isfile(file):
+                return Path(file)
+            if shard in self._tars:
+                return Path(os.path.join(self._folder, f"{shard}.tar#{name}.jpg"))
+        return None
