@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Callable, Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -48,6 +49,7 @@ OUTSIDE = {"tools", "tests", "benchmarks"}
 Rule = Callable[[ast.Module, str], list[str]]
 
 
+@cache
 def modules() -> dict[str, ast.Module]:
     """Every module of the package by dotted name; a package stands for its ``__init__``."""
     found = {}
