@@ -11,7 +11,8 @@ from PIL import Image
 from tiny_clip import save_pairs
 
 import vsearch
-from vsearch.errors import SourceError, TrainError
+from vsearch.errors import TrainError
+from vsearch.members.lookup import bytes_of
 from vsearch.train import TrainConfig, read_pairs
 from vsearch.train.augment import augmented, roomy, tells_sides
 from vsearch.train.pairs import hold_out
@@ -76,22 +77,18 @@ def test_tars_of_webdataset_and_img2dataset(tmp_path):
         add(file, "../../escape.txt", b"a green square")
         add(file, "silent.png", png("white"))
     said = []
-    pairs = read_pairs(folder, scratch=tmp_path / "run" / "pictures", on_notice=said.append)
-    assert pairs.captions == (("a red square", "red, by img2dataset"), ("a blue square",), ("a green square",))
-    shown = [Image.open(os.fsdecode(item.path)).convert("RGB").getpixel((1, 1)) for item in pairs.items]
-    assert shown == [(255, 0, 0), (0, 0, 255), (0, 128, 0)]
-    root = os.fsencode(tmp_path / "run" / "pictures")
-    assert all(os.path.realpath(item.path).startswith(root) for item in pairs.items)
+    pairs = read_pairs(folder, on_notice=said.append)
+    assert pairs.captions == (("a red square", "red, by img2dataset"), ("a blue square",))
+    shown = [Image.open(io.BytesIO(bytes_of(item.path))).convert("RGB").getpixel((1, 1)) for item in pairs.items]
+    assert shown == [(255, 0, 0), (0, 0, 255)]
     assert any("1 picture of" in line and "without a caption" in line for line in said)
-    before = [os.stat(item.path).st_ino for item in pairs.items]
-    again = read_pairs(folder, scratch=tmp_path / "run" / "pictures")
-    assert again.digest == pairs.digest and [os.stat(item.path).st_ino for item in again.items] == before
-    with pytest.raises(TrainError, match="scratch"):
-        read_pairs(folder)
+    assert any("leads out of the archive" in line for line in said), "one picture is named ../../escape.png"
+    assert read_pairs(folder).digest == pairs.digest
     raw = (folder / "00000.tar").read_bytes()
     (folder / "00000.tar").write_bytes(raw[:700])
-    with pytest.raises(SourceError, match="cannot be read"):
-        read_pairs(folder, scratch=tmp_path / "again")
+    (folder / "00001.tar").unlink()
+    with pytest.raises(TrainError, match="no picture with a caption"):
+        read_pairs(folder)
 
 
 def test_pictures_held_out_depend_on_their_paths_and_not_on_the_others(tmp_path):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vsearch.merging import merge
     from vsearch.results import Hits
     from vsearch.sharded import ShardedHits, ShardedIndex
-    from vsearch.sources import clip_retrieval, folder, img2dataset, listing, table
+    from vsearch.sources import archive, clip_retrieval, folder, img2dataset, listing, table
     from vsearch.sources import files as pictures
     from vsearch.types import AddReport, Box, Crop, EncoderInfo, Failure, Hit, Item, Part, Query
 
@@ -47,6 +47,7 @@ __all__ = [
     "ShardedIndex",
     "VsearchError",
     "__version__",
+    "archive",
     "cluster",
     "clip_retrieval",
     "create",
@@ -78,6 +79,7 @@ _HOMES = {
     "ShardedHits": ("sharded", "ShardedHits"),
     "ShardedIndex": ("sharded", "ShardedIndex"),
     "VsearchError": ("errors", "VsearchError"),
+    "archive": ("sources", "archive"),
     "cluster": ("distributed", "connect"),
     "clip_retrieval": ("sources", "clip_retrieval"),
     "create": ("index", "create"),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 
 from vsearch.errors import IndexCorrupt
+from vsearch.members.address import is_there
 from vsearch.store import Batch, Store, derived, maintain
 from vsearch.store.check import Findings
 from vsearch.store.check import check as check_store
@@ -46,7 +46,7 @@ def _reembed(store: Store, found: Findings, add: Callable[[Sequence[bytes]], int
     maintain.salvage(store)
     if not records:
         return []
-    there = [r.path for r in records if os.path.exists(r.path)]
+    there = [r.path for r in records if is_there(r.path)]
     added = add(there) if there else 0
     left = len(records) - added
     return [

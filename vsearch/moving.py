@@ -20,6 +20,7 @@ import xxhash
 
 from vsearch import files
 from vsearch.errors import SourceError
+from vsearch.members.address import resolve
 
 JOURNAL = "vsearch-moved-"
 _TRIES = 10_000
@@ -34,6 +35,8 @@ class Expected:
 
     def problem(self) -> str | None:
         """Why it is not as expected, in words."""
+        if resolve(self.path) is not None:
+            return "it is inside an archive"
         try:
             told = os.lstat(self.path)
             if not stat.S_ISREG(told.st_mode):

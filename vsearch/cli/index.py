@@ -45,6 +45,16 @@ LONG = 10.0  # seconds from which on one wants to know where they went
 @click.option("--caption-column", metavar="NAME", default="title", help="Column of captions in them; '' for none.")
 @click.option("--follow-links", is_flag=True, help="Follow symbolic links inside folders.")
 @click.option("--hidden", is_flag=True, help="Also names that start with a dot.")
+@click.option(
+    "--archives", is_flag=True, help="Inside folders, also open tar and zip files; those named are opened anyway."
+)
+@click.option(
+    "--frames",
+    metavar="S",
+    type=click.FloatRange(0, min_open=True),
+    help="Also frames of videos, GIFs and WebPs, one each S seconds. Videos that are named: 10 anyway.",
+)
+@click.option("--raw", is_flag=True, help="Inside folders, also RAW files of cameras.")
 @click.option("--retry-failed", is_flag=True, help="Read files again that failed before.")
 @click.option("--prune", is_flag=True, help="Forget pictures that are gone, not only leave them out.")
 @click.option(
@@ -62,7 +72,7 @@ LONG = 10.0  # seconds from which on one wants to know where they went
 @click.option("--no-build", is_flag=True, help="Leave the FAISS index as it is, also when searching has become slow.")
 @json_option
 def index(paths: tuple[str, ...], index_path: str | None, encoder: str | None, as_json: bool, **options: Any) -> int:
-    """Make or update an index of the pictures in folders, files, or CSV and TSV tables.
+    """Make or update an index of the pictures in folders, files, archives, or CSV and TSV tables.
 
     Run it again after changes: only what is new or changed is read. Interrupted, it goes on from there. Your
     pictures are never written, renamed or deleted.
@@ -152,7 +162,9 @@ def _source(paths: tuple[str, ...], options: dict[str, Any]) -> Source:
     from vsearch import sources
 
     columns = {"path_column": options["path_column"], "caption_column": options["caption_column"]}
-    walk = {"follow_links": options["follow_links"], "hidden": options["hidden"]}
+    walk = {name: options[name] for name in ("follow_links", "hidden", "archives", "raw")} | {
+        "every": options["frames"]
+    }
     found: list[Source] = [sources.source_for(path, **columns, **walk) for path in paths]
     listed = options["files_from"]
     if listed is not None:

@@ -68,16 +68,16 @@ def train(pairs: str, out: str, encoder: str, as_json: bool, **options: Any) -> 
     config = TrainConfig(**told, wise=not options["no_wise"])
     place = Path(out).absolute()
 
-    def read(named: str | None, use: str) -> Pairs | None:
-        return read_pairs(named, scratch=place / "pictures" / use, on_notice=tell) if named else None
+    def read(named: str | None) -> Pairs | None:
+        return read_pairs(named, on_notice=tell) if named else None
 
     try:
         report = fit(
-            read_pairs(pairs, scratch=place / "pictures" / "train", on_notice=tell),
+            read_pairs(pairs, on_notice=tell),
             place,
             encoder=encoder,
-            validation=read(options["val"], "val"),
-            general=read(options["general"], "general"),
+            validation=read(options["val"]),
+            general=read(options["general"]),
             config=config,
             resume=options["resume"],
             device=options["device"],

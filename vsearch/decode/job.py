@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from vsearch.members.entry import Part
     from vsearch.types import Box
 
 
@@ -36,11 +37,13 @@ class Job:
     """A file to decode.
 
     known: digests of contents that need no decoding (``Same`` comes back for those).  box: the part that is wanted.
+    part: where in the file the picture lies; looked up when None.
     """
 
     path: bytes
     known: frozenset[bytes] = frozenset()
     box: Box | None = None
+    part: Part | None = None
 
 
 @dataclass(frozen=True, slots=True)

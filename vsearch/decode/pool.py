@@ -44,6 +44,8 @@ from vsearch.errors import (
     SourceError,
     Truncated,
 )
+from vsearch.members.entry import Part
+from vsearch.members.lookup import locate
 from vsearch.types import Box, Failure, PixelSpec
 
 _RECYCLE_AFTER = 1000  # files; decoders leak
@@ -106,13 +108,13 @@ class DecodePool:
             for _, future in ahead:
                 future.cancel()
 
-    def one(self, path: bytes, box: Box | None = None) -> Decoded:
-        """Decode one file, or a part of it.
+    def one(self, path: bytes, box: Box | None = None, part: Part | None = None) -> Decoded:
+        """Decode one file, or what lies in the ``box`` of it.  part: where in the file the picture lies, where known.
 
         Raises SourceError when it cannot be read, DecodeError when it is no good picture, QueryError when the part is
         not inside it.
         """
-        outcome = self._decode(Job(path, box=box))
+        outcome = self._decode(Job(path, box=box, part=part))
         if isinstance(outcome, Problem):
             kind = _ERRORS.get(outcome.code, DecodeError)
             raise kind(f"{os.fsdecode(path)!r}: {outcome.reason}")
@@ -137,12 +139,17 @@ class DecodePool:
         self.close()
 
     def _decode(self, job: Job) -> Outcome:
-        outcome = self._try(job)
+        try:
+            path, part = (job.path, job.part) if job.part is not None else locate(job.path)
+        except SourceError as error:
+            return Problem("unreadable", str(error))
+        ask = Ask(path, bool(job.known), job.box, part)
+        outcome = self._try(job, ask)
         if isinstance(outcome, Problem) and outcome.code in _AGAIN:
-            outcome = self._try(job, fresh=True)
+            outcome = self._try(job, ask, fresh=True)
         return outcome
 
-    def _try(self, job: Job, fresh: bool = False) -> Outcome:
+    def _try(self, job: Job, ask: Ask, fresh: bool = False) -> Outcome:
         worker = self._idle.get()
         keep = False
         try:
@@ -150,7 +157,7 @@ class DecodePool:
                 self._server.end(worker)
                 worker = None
             worker = worker or self._server.spawn()
-            outcome = self._exchange(worker, job)
+            outcome = self._exchange(worker, job, ask)
             worker.files += 1
             lost = isinstance(outcome, Problem) and outcome.code in _AGAIN
             keep = not lost and worker.files < _RECYCLE_AFTER
@@ -160,12 +167,12 @@ class DecodePool:
                 self._server.end(worker)
             self._idle.put(worker if keep else None)
 
-    def _exchange(self, worker: Worker, job: Job) -> Outcome:
+    def _exchange(self, worker: Worker, job: Job, ask: Ask) -> Outcome:
         deadline = time.monotonic() + self._limits.seconds
         seen: Seen | None = None
         try:
             worker.sock.settimeout(self._limits.seconds)
-            send(worker.sock, Ask(job.path, bool(job.known), job.box))
+            send(worker.sock, ask)
             first = receive(worker.sock, deadline)
             if not isinstance(first, Seen):
                 return _problem(first)

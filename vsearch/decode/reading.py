@@ -9,6 +9,9 @@ import stat
 import xxhash
 
 from vsearch.decode.wire import Seen, Trouble
+from vsearch.errors import SourceError
+from vsearch.members.entry import Entry, Part
+from vsearch.members.reading import read
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -27,8 +30,10 @@ _REASONS = {
 }
 
 
-def read_file(path: bytes, max_bytes: int) -> tuple[bytes, Seen]:
-    """All bytes of a regular file, and what it was when it was read.  Follows links.  Raises Trouble.
+def read_file(path: bytes, max_bytes: int, part: Part | None = None) -> tuple[bytes, Seen]:
+    """All bytes of a regular file, or of a member of it, and what it was when it was read.  Follows links.
+
+    A member has the times of its archive, and a row or a frame its size too.  Raises Trouble.
 
     Opening never waits: a pipe without a writer would, for ever, if the open were a blocking one.
     """
@@ -39,27 +44,37 @@ def read_file(path: bytes, max_bytes: int) -> tuple[bytes, Seen]:
     except ValueError as error:
         raise Trouble("unreadable", "no such file") from error  # a zero byte in the name
     try:
-        return _read_open(fd, max_bytes)
+        return _read_open(fd, max_bytes, part)
+    except SourceError as error:
+        raise Trouble("unreadable", str(error)) from error
     except OSError as error:
         raise _unreadable(error) from error
     finally:
         os.close(fd)
 
 
-def _read_open(fd: int, max_bytes: int) -> tuple[bytes, Seen]:
+def _read_open(fd: int, max_bytes: int, part: Part | None) -> tuple[bytes, Seen]:
     before = os.fstat(fd)
     if not stat.S_ISREG(before.st_mode):
         kind = next((name for is_kind, name in _KINDS if is_kind(before.st_mode)), "something else")
         raise Trouble("unreadable", f"not a file but {kind}")
-    if before.st_size > max_bytes:
-        most = f"{max_bytes / 2**20:,.6g} MiB"
-        reason = f"{before.st_size / 2**20:,.0f} MiB, more than {most}; raise the limit with --max-bytes"
-        raise Trouble("too_large", reason, before.st_size, before.st_mtime_ns)
-    data = _read_all(fd, before.st_size)
+    size = max(part.size, part.stored) if isinstance(part, Entry) else before.st_size
+    if part is None or isinstance(part, Entry):
+        _check_size(size, max_bytes, before)
+    data = _read_all(fd, size) if part is None else read(fd, part)
     after = os.fstat(fd)
-    if len(data) != after.st_size or after.st_mtime_ns != before.st_mtime_ns:
+    if (part is None and len(data) != after.st_size) or after.st_mtime_ns != before.st_mtime_ns:
         raise Trouble("unreadable", "the file changed while it was read", after.st_size, after.st_mtime_ns)
-    return data, Seen(xxhash.xxh3_128_digest(data), after.st_size, after.st_mtime_ns, after.st_ctime_ns)
+    _check_size(len(data), max_bytes, before)
+    seen_size = part.size if isinstance(part, Entry) else after.st_size
+    return data, Seen(xxhash.xxh3_128_digest(data), seen_size, after.st_mtime_ns, after.st_ctime_ns)
+
+
+def _check_size(size: int, max_bytes: int, status: os.stat_result) -> None:
+    if size > max_bytes:
+        most = f"{max_bytes / 2**20:,.6g} MiB"
+        reason = f"{size / 2**20:,.0f} MiB, more than {most}; raise the limit with --max-bytes"
+        raise Trouble("too_large", reason, size, status.st_mtime_ns)
 
 
 def _read_all(fd: int, size: int) -> bytes:

@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from vsearch.members.entry import Part
 from vsearch.types import Box, Details
 
 Code = Literal[
@@ -31,11 +32,15 @@ _MOST = 64 * 1024  # a path has at most 4,096 bytes and a reason one line
 
 
 class Ask(msgspec.Struct, tag=True):
-    """Decode this file.  pause: after reading it, wait for ``Go``.  box: the part that is wanted."""
+    """Decode this file, or a member of it.
+
+    pause: after reading it, wait for ``Go``.  box: the part that is wanted.  part: where in the file the picture lies.
+    """
 
     path: bytes
     pause: bool = False
     box: Box | None = None
+    part: Part | None = None
 
 
 class Go(msgspec.Struct, tag=True):

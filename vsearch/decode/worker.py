@@ -45,7 +45,7 @@ def work(sock: socket.socket, spec: PixelSpec, limits: Limits, decode: Decode, s
 def _answer(sock: socket.socket, ask: Ask, spec: PixelSpec, limits: Limits, decode: Decode) -> None:
     seen: Seen | None = None
     try:
-        data, seen = read_file(ask.path, limits.max_bytes)
+        data, seen = read_file(ask.path, limits.max_bytes, ask.part)
         send(sock, seen)
         if ask.pause and receive(sock) != Go(decode=True):
             return

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from vsearch.members.address import split
 from vsearch.store import Record
 from vsearch.types import Cell, Details, Tags
 
@@ -85,7 +86,10 @@ def _values(id: int, record: Record, details: Details, tags: Tags, roots: tuple[
 def place(path: bytes, roots: tuple[bytes, ...]) -> tuple[str, str]:
     """The folder of a path, relative to the root that it lies below, with a slash at its end; and its name."""
     root = next((r for r in roots if path.startswith(r)), b"")
-    folder, slash, name = path[len(root) :].rpartition(b"/")
+    inside = path[len(root) :]
+    if (pair := split(path)) is not None:  # an archive is like a folder
+        inside = b"/".join(pair)[len(root) :]
+    folder, slash, name = inside.rpartition(b"/")
     return (folder + slash).decode("utf-8", "replace"), name.decode("utf-8", "replace")
 
 

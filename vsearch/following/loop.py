@@ -201,6 +201,8 @@ class Follower:
         self._remember_folders(item.path for item in looked.todo)
         growing = {item.path for item in self._waiting}
         looked.todo = [item for item in looked.todo if item.path not in growing]
+        if growing:
+            looked.archives = {}  # what is left for later may be a part of one
         now = self._clock()
         if not (growing and looked.vanished):
             self._held_since = None

@@ -17,9 +17,10 @@ from vsearch.ingest.columns import with_columns
 from vsearch.ingest.reader import LocalReader, Opening, Reader
 from vsearch.ingest.stages import Stages
 from vsearch.ingest.survey import Survey, survey
+from vsearch.members import address
 from vsearch.sources import Source
 from vsearch.store import Addition, Batch, Record, Snapshot, Store
-from vsearch.store.records import MISSING, RACY
+from vsearch.store.records import MISSING, RACY, RACY_NS
 from vsearch.types import AddReport, Details, Failure, Item, Progress
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 BATCH_IMAGES = 256
 BATCH_SECONDS = 2.0
-RACY_NS = 2_000_000_000
 PRUNE_SHARE = 0.1
 
 Review = Callable[[Store, Survey], None]
@@ -78,6 +78,7 @@ def ingest(store: Store, encoder: Callable[[], Encoder], source: Source, options
                 run.take(item, outcome, reader)
             run.flush(reader)
     run.mark_vanished()
+    run.remember_archives()
     if options.prune:
         run.prune()
     return run.report()
@@ -126,7 +127,7 @@ class Ingestion:
         self._batch.healed += looked.forgotten
         with self._store.snapshot() as snapshot:
             known = snapshot.roots()
-        self._batch.roots = tuple(r for r in looked.roots if not (r.rstrip(b"/") + b"/").startswith(known))
+        self._batch.roots = _folders(looked.roots, known)
         for id, record in looked.updates.items():
             self._batch.updates[id] = record
             self._commit_if_large()
@@ -280,10 +281,15 @@ class Ingestion:
             self._commit_if_large()
         self._commit()
 
+    def remember_archives(self) -> None:
+        """Note the archives of which every member is now a picture or a failure of the index."""
+        self._batch.archives = self._looked.archives
+        self._commit()
+
     def prune(self) -> None:
         """Forget what is gone for good, unless that is suspiciously much."""
-        roots = tuple(r.rstrip(b"/") + b"/" for r in self._looked.roots)
-        empty = tuple(r + b"/" for r in self._looked.empty_roots)
+        roots = tuple(map(address.covered, self._looked.roots))
+        empty = tuple(map(address.covered, self._looked.empty_roots))
         with self._store.snapshot() as snapshot:
             under = [(id, r) for id, r in snapshot.items() if r.path.startswith(roots)]
         gone = [id for id, r in under if r.missing or (empty and r.path.startswith(empty))]
@@ -312,8 +318,14 @@ class Ingestion:
         )
 
 
-def _shown(path: bytes) -> str:
-    return path.decode("utf-8", "replace")
+def _folders(roots: tuple[bytes, ...], known: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """Those roots that are folders and not known: an archive's members are told from the folder that it is in."""
+    told = {root: address.covered(root) for root in roots}
+    return tuple(root for root, prefix in told.items() if prefix.endswith(b"/") and not prefix.startswith(known))
+
+
+def _shown(root: bytes) -> str:
+    return root.removesuffix(address.MARK).decode("utf-8", "replace")
 
 
 def is_racy(mtime_ns: int, ctime_ns: int) -> bool:

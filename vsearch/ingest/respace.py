@@ -6,7 +6,6 @@ next run goes on.  What was added to the live space meanwhile comes last and is 
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from vsearch.embed.external import is_external
 from vsearch.errors import EncoderError, SourceError
 from vsearch.ingest.embedding import embed_each
 from vsearch.ingest.pipeline import BATCH_IMAGES, BATCH_SECONDS, PRUNE_SHARE
+from vsearch.members.address import is_there
 from vsearch.store import Record, Store, spaces
 from vsearch.types import Failure, Progress, SpaceReport
 
@@ -70,7 +70,7 @@ def _check_there(store: Store, encoder: Encoder) -> None:
     with store.snapshot() as snapshot:
         end = next((s.end_id for s in store.all_spaces() if s.name == encoder.info.space), 0)
         shown = [record.path for id, record in snapshot.items() if id >= end and not record.missing]
-    gone = sum(not os.path.exists(path) for path in shown)
+    gone = sum(not is_there(path) for path in shown)
     if gone > PRUNE_SHARE * len(shown):
         raise SourceError(
             f"{gone:,} of {len(shown):,} pictures are not there, more than a tenth: is a disk not mounted? "

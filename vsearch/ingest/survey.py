@@ -9,9 +9,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
+from vsearch.ingest.archives import Archives
 from vsearch.ingest.columns import with_columns
+from vsearch.members import address
 from vsearch.sources import Source
 from vsearch.store import Record, Snapshot, Store
+from vsearch.store.batch import ArchiveState
 from vsearch.store.records import MISSING, RACY
 from vsearch.types import Details, Failure, Item
 
@@ -27,6 +30,7 @@ class Survey:
     vanished: id → record of pictures under the source's folders that it did not show.
     empty_roots: folders that show none of their indexed pictures.
     forgotten: paths of remembered failures that are gone.  planned: paths in ``todo`` or known to fail.
+    archives: path → state of those that were opened, and need not be until they change.
     """
 
     todo: list[Item] = field(default_factory=list)
@@ -41,6 +45,7 @@ class Survey:
     roots: tuple[bytes, ...] = ()
     forgotten: list[bytes] = field(default_factory=list)
     planned: set[bytes] = field(default_factory=set)
+    archives: dict[bytes, ArchiveState] = field(default_factory=dict)
 
 
 def survey(store: Store, source: Source, *, retry_failed: bool = False) -> Survey:
@@ -48,7 +53,8 @@ def survey(store: Store, source: Source, *, retry_failed: bool = False) -> Surve
     found = Survey(roots=source.roots)
     with store.snapshot() as snapshot:
         seen = bytearray(snapshot.head.next_id)
-    for group in _groups(source):
+    archives = Archives(store, retry_failed)
+    for group in _groups(archives.opened(source)):
         with store.snapshot() as snapshot:
             for item in group:
                 found.shown += 1
@@ -56,9 +62,12 @@ def survey(store: Store, source: Source, *, retry_failed: bool = False) -> Surve
                     found.failures.append(item)
                 else:
                     _classify(snapshot, item, seen, found, retry_failed)
+    found.archives = archives.settled()
+    found.unchanged += archives.unchanged
+    found.known_failures += archives.known_failures
     if source.roots:
         with store.snapshot() as snapshot:
-            _find_vanished(snapshot, source.roots, seen, found)
+            _find_vanished(snapshot, source.roots, seen, found, archives)
     return found
 
 
@@ -107,17 +116,21 @@ def same_file(record: Record, item: Item) -> bool:
     return not record.flags & RACY and told == (item.size, item.mtime_ns, item.ctime_ns)
 
 
-def _find_vanished(snapshot: Snapshot, roots: tuple[bytes, ...], seen: bytearray, found: Survey) -> None:
-    unread = tuple(f.path.rstrip(b"/") + b"/" for f in found.failures)
+def _find_vanished(
+    snapshot: Snapshot, roots: tuple[bytes, ...], seen: bytearray, found: Survey, archives: Archives
+) -> None:
+    unread = tuple(f.path.rstrip(b"/") + end for f in found.failures for end in (b"/", address.MARK))
     failed = {f.path for f in found.failures}
-    prefixes = tuple(root.rstrip(b"/") + b"/" for root in roots)
+    covered = {address.covered(root): root for root in roots}
+    prefixes = tuple(covered)
     kept = dict.fromkeys(prefixes, 0)
     gone: dict[bytes, dict[int, Record]] = {prefix: {} for prefix in prefixes}
     for id, record in snapshot.items():
         prefix = next((p for p in prefixes if record.path.startswith(p)), None)
         if prefix is None:
             continue
-        if (id < len(seen) and seen[id]) or record.path.startswith(unread) or record.path in failed:
+        shown = (id < len(seen) and seen[id]) or record.path.startswith(unread) or record.path in failed
+        if shown or archives.unopened(record.path):
             kept[prefix] += 1
         elif not record.missing:
             gone[prefix][id] = record
@@ -125,11 +138,12 @@ def _find_vanished(snapshot: Snapshot, roots: tuple[bytes, ...], seen: bytearray
         f.path
         for f in snapshot.failures()
         if f.path.startswith(prefixes) and f.path not in found.planned and f.path not in failed
+        if not archives.unopened(f.path)
     ]
     shown_new = {p for p in prefixes if any(i.path.startswith(p) for i in found.todo)}
     for prefix in prefixes:
         if gone[prefix] and not kept[prefix] and prefix not in shown_new:
             # Not one picture is left: that is what an unmounted disk looks like, so nothing is concluded from it.
-            found.empty_roots.append(prefix[:-1])
+            found.empty_roots.append(covered[prefix])
         else:
             found.vanished.update(gone[prefix])

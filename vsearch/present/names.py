@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+from urllib.parse import quote_from_bytes
+
+from vsearch.members.address import resolve
+from vsearch.types import file_uri
 
 # Controls, lone surrogates, line and paragraph separators.
 _UNSEEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
@@ -40,3 +44,9 @@ def _escaped(character: str) -> str:
 
 def _is_unseen(character: str) -> bool:
     return character in _REORDERING or unicodedata.category(character) in _UNSEEN
+
+
+def link(path: bytes) -> str:
+    """Where a picture is, for a browser: a member's archive, with its name as fragment (``clip.mp4#t=83.2`` seeks)."""
+    pair = resolve(path)
+    return file_uri(path) if pair is None else f"{file_uri(pair[0])}#{quote_from_bytes(pair[1], safe='/=')}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from vsearch.present.names import printable
+from vsearch.present.names import link, printable
 from vsearch.present.style import CSS
 from vsearch.types import Hit
 
@@ -108,7 +108,7 @@ def _words(hit: Hit) -> str:
 
 
 def _card(hit: Hit, top: float, well: str) -> str:
-    name = _text(os.path.basename(hit.raw_path))
+    name, where = _text(os.path.basename(hit.raw_path)), _text(link(hit.raw_path))
     words = f'<div class="words">{_words(hit)}</div>' if hit.caption else ""
     share = max(0.0, min(1.0, hit.score / top)) if top > 0 else 0.0
     return (
@@ -116,7 +116,7 @@ def _card(hit: Hit, top: float, well: str) -> str:
         '<svg class="bar" viewBox="0 0 100 1" preserveAspectRatio="none" aria-hidden="true">'
         f'<rect width="{100 * share:.1f}" height="1"/></svg>'
         f'<figcaption>{words}<div class="facts"><span>{hit.rank}</span><b>{hit.score:.3f}</b>'
-        f'<a href="{_text(hit.uri)}" title="{_text(hit.raw_path)}">{name}</a></div></figcaption></figure></li>\n'
+        f'<a href="{where}" title="{_text(hit.raw_path)}">{name}</a></div></figcaption></figure></li>\n'
     )
 
 

@@ -10,8 +10,8 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from vsearch.present.names import printable
-from vsearch.types import Hit, file_uri
+from vsearch.present.names import link, printable
+from vsearch.types import Hit
 
 
 def table(hits: Sequence[Hit], base: bytes = b"") -> Table:
@@ -34,9 +34,9 @@ def table(hits: Sequence[Hit], base: bytes = b"") -> Table:
     if with_captions:
         made.add_column("caption", overflow="fold", style="italic")
     for hit in hits:
-        name = Text(printable(relative(hit.raw_path, base)), style=Style(link=hit.uri))
+        name = Text(printable(relative(hit.raw_path, base)), style=Style(link=link(hit.raw_path)))
         for copy in hit.raw_copies:
-            name.append(f"\n= {printable(relative(copy, base))}", style=Style(dim=True, link=file_uri(copy)))
+            name.append(f"\n= {printable(relative(copy, base))}", style=Style(dim=True, link=link(copy)))
         caption = [Text(one_line(hit.caption))] if with_captions else []
         confidence = [_shown(hit.confidence)] if with_confidence else []
         made.add_row(str(hit.rank), f"{hit.score:.3f}", *confidence, name, *caption)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vsearch.confidence import NOTHING
+from vsearch.members.address import split
 from vsearch.present.names import printable, valid
 from vsearch.server import schemas
 from vsearch.server.opening import gone
@@ -25,7 +26,10 @@ def name_below(path: bytes, roots: tuple[bytes, ...]) -> str:
     if not path.startswith(b"/"):
         return printable(path.decode("utf-8", "replace"))
     root = next((r for r in roots if path.startswith(r)), None)
-    told = path[len(root) :] if root is not None else path[path.rfind(b"/") + 1 :]
+    if root is None:
+        file = path if (pair := split(path)) is None else pair[0]
+        root = file[: file.rfind(b"/") + 1]
+    told = path[len(root) :]
     return printable(told.decode("utf-8", "replace"))
 
 

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import ExitStack
+from typing import NamedTuple
 
+from vsearch.errors import SourceError
+from vsearch.members.address import is_raw, split
+from vsearch.members.entry import Entry, Part, Raw
+from vsearch.members.lookup import part_of
+from vsearch.members.reading import read
 from vsearch.server.faults import Refused
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -33,6 +40,52 @@ def open_beneath(path: bytes, roots: tuple[bytes, ...]) -> int:
         return fd
     os.close(fd)
     raise gone()
+
+
+class Opened(NamedTuple):
+    """An open file.  status: of the file on disk.  part: where in it the picture lies; None where it is all of it."""
+
+    fd: int
+    status: os.stat_result
+    part: Part | None = None
+
+
+def open_picture(path: bytes, roots: tuple[bytes, ...], max_bytes: int) -> Opened:
+    """The file that a picture lies in.
+
+    A member of a tar or zip is copied out of it into memory; rows are left to the decode room, whose workers may die.
+    roots: as for ``open_beneath``.  max_bytes: members that are larger are refused.  Raises Refused (404).
+    """
+    pair = split(path)
+    try:
+        fd = open_beneath(path, roots)
+    except Refused:
+        if pair is None:
+            raise
+    else:
+        return Opened(fd, os.fstat(fd), Raw() if is_raw(path) else None)
+    fd = open_beneath(pair[0], roots)
+    with ExitStack() as unless_kept:
+        unless_kept.callback(os.close, fd)
+        try:
+            part = part_of(fd, *pair)
+            if isinstance(part, Entry):
+                if max(part.size, part.stored) > max_bytes:
+                    raise gone()
+                return Opened(in_memory(read(fd, part)), os.fstat(fd))
+            unless_kept.pop_all()
+            return Opened(fd, os.fstat(fd), part)
+        except (SourceError, OSError):
+            raise gone() from None
+
+
+def in_memory(data: bytes) -> int:
+    """A descriptor of a file that lies on no disk."""
+    fd = os.memfd_create("vsearch-picture", os.MFD_CLOEXEC)
+    with open(fd, "wb", closefd=False) as file:
+        file.write(data)
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
 
 
 def _walk(root: bytes, parts: list[bytes]) -> int:

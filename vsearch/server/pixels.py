@@ -12,7 +12,8 @@ from pathlib import Path
 from vsearch.decode import Decoded, DecodePool, unpadded
 from vsearch.decode import Limits as DecodeLimits
 from vsearch.errors import DecodeError, SourceError
-from vsearch.server.opening import gone, reopened
+from vsearch.members.entry import Part
+from vsearch.server.opening import gone, in_memory, reopened
 from vsearch.server.settings import Limits
 from vsearch.types import Box, PixelSpec
 
@@ -29,18 +30,18 @@ class Pixels:
         self._guard = threading.Lock()
         self._pools: dict[PixelSpec, DecodePool] = {}
 
-    def decode(self, path: bytes, spec: PixelSpec, box: Box | None = None) -> Decoded:
+    def decode(self, path: bytes, spec: PixelSpec, box: Box | None = None, part: Part | None = None) -> Decoded:
         """What ``vsearch.decode.decode_one`` gives, without starting a process each time."""
-        return self._pool(spec).one(path, box)
+        return self._pool(spec).one(path, box, part)
 
-    def jpeg(self, fd: int, side: int) -> bytes:
+    def jpeg(self, fd: int, side: int, part: Part | None = None) -> bytes:
         """The picture of an open file as a JPEG without metadata, its longest side at most ``side`` pixels.
 
         Raises DecodeError, and Refused when the file went away.
         """
         spec = PixelSpec(size=side, resize="longest", fill=255)
         try:
-            decoded = self.decode(reopened(fd), spec)
+            decoded = self.decode(reopened(fd), spec, part=part)
         except SourceError:
             raise gone() from None
         out = io.BytesIO()
@@ -65,10 +66,8 @@ def as_file(data: bytes) -> Iterator[Path]:
     """Bytes as a file that has a path but lies on no disk."""
     if not data:
         raise DecodeError("an empty picture")
-    fd = os.memfd_create("vsearch-upload", os.MFD_CLOEXEC)
+    fd = in_memory(data)
     try:
-        with open(fd, "wb", closefd=False) as file:
-            file.write(data)
         yield Path(os.fsdecode(reopened(fd)))
     finally:
         os.close(fd)

@@ -12,10 +12,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from vsearch.decode import Limits as DecodeLimits
 from vsearch.decode.formats import picture_format
 from vsearch.filters import facets
 from vsearch.server import answers, schemas
-from vsearch.server.opening import open_beneath
+from vsearch.server.opening import Opened, open_picture
 
 if TYPE_CHECKING:
     from vsearch.index import Index
@@ -62,41 +63,44 @@ def count(service: Service, asked: schemas.Filtered) -> schemas.Facets:
 
 def thumb(service: Service, id: int, asked: schemas.Thumb, have: str | None) -> Response:
     """Send a picture as a small JPEG without metadata."""
-    fd, name = service.collection(asked.collection).ask(lambda index: _opened(index, id))
+    opened, name = service.collection(asked.collection).ask(lambda index: _opened(index, id))
     try:
-        return _jpeg(service, fd, asked.size, f'"{name}-{asked.size}"', have)
+        return _jpeg(service, opened, asked.size, f'"{name}-{asked.size}"', have)
     finally:
-        os.close(fd)
+        os.close(opened.fd)
 
 
 def image(service: Service, id: int, asked: schemas.Of, have: str | None) -> Response:
     """Send the file itself, if it is of a format that browsers show; else a large JPEG of it."""
-    fd, name = service.collection(asked.collection).ask(lambda index: _opened(index, id))
+    opened, name = service.collection(asked.collection).ask(lambda index: _opened(index, id))
     with ExitStack() as unless_sent:
-        file = unless_sent.enter_context(open(fd, "rb", buffering=0))
-        media_type = MEDIA_TYPES.get(picture_format(os.pread(fd, 16, 0)) or "")
-        if media_type is None:
-            return _jpeg(service, fd, REMADE_SIDE, f'"{name}-{REMADE_SIDE}"', have)
+        file = unless_sent.enter_context(open(opened.fd, "rb", buffering=0))
+        media_type = MEDIA_TYPES.get(picture_format(os.pread(opened.fd, 16, 0)) or "")
+        if media_type is None or opened.part is not None:
+            return _jpeg(service, opened, REMADE_SIDE, f'"{name}-{REMADE_SIDE}"', have)
         if have == f'"{name}"':
             return _unchanged(have)
         unless_sent.pop_all()
         return _Original(file, media_type, f'"{name}"')
 
 
-def _opened(index: Index, id: int) -> tuple[int, str]:
-    """A descriptor of a picture's file and a name for what is in it now.  Raises Refused (404)."""
+def _opened(index: Index, id: int) -> tuple[Opened, str]:
+    """A picture's open file and a name for what is in it now.  Raises Refused (404)."""
     with index.store.snapshot() as snapshot:
         record, roots = answers.record_of(snapshot, id), snapshot.roots()
-    fd = open_beneath(record.path, roots)
-    now = os.fstat(fd)
-    told = f"{record.content.hex()}-{now.st_size}-{now.st_mtime_ns}"
-    return fd, hashlib.sha256(told.encode()).hexdigest()[:32]
+    opened = open_picture(record.path, roots, DecodeLimits().max_bytes)
+    told = f"{record.content.hex()}-{opened.status.st_size}-{opened.status.st_mtime_ns}"
+    return opened, hashlib.sha256(told.encode()).hexdigest()[:32]
 
 
-def _jpeg(service: Service, fd: int, side: int, tag: str, have: str | None) -> Response:
+def _jpeg(service: Service, opened: Opened, side: int, tag: str, have: str | None) -> Response:
     if have == tag:
         return _unchanged(have)
-    return Response(service.pixels.jpeg(fd, side), headers=_PICTURE_HEADERS | {"ETag": tag}, media_type="image/jpeg")
+    return Response(
+        service.pixels.jpeg(opened.fd, side, opened.part),
+        headers=_PICTURE_HEADERS | {"ETag": tag},
+        media_type="image/jpeg",
+    )
 
 
 def _unchanged(tag: str) -> Response:

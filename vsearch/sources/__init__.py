@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 
 from vsearch.errors import SourceError
-from vsearch.sources.chain import Chain, chain
+from vsearch.members.address import kind_of, resolve
+from vsearch.sources.archive import EVERY, Archive, archive, is_compressed_tar
+from vsearch.sources.chain import Chain, chain, walk
 from vsearch.sources.clip_retrieval import ClipRetrieval, clip_retrieval
 from vsearch.sources.files import Files, files, listing
 from vsearch.sources.folder import Folder, folder
@@ -17,6 +19,7 @@ from vsearch.sources.table import Table, table
 __all__ = [
     "PICTURE_SUFFIXES",
     "AnyPath",
+    "Archive",
     "Chain",
     "ClipRetrieval",
     "Files",
@@ -24,6 +27,7 @@ __all__ = [
     "Img2dataset",
     "Source",
     "Table",
+    "archive",
     "chain",
     "clip_retrieval",
     "files",
@@ -32,6 +36,7 @@ __all__ = [
     "listing",
     "source_for",
     "table",
+    "walk",
 ]
 
 
@@ -40,20 +45,31 @@ def source_for(
     *,
     follow_links: bool = False,
     hidden: bool = False,
+    archives: bool = False,
+    every: float | None = None,
+    raw: bool = False,
     path_column: str = "filepath",
     caption_column: str = "title",
 ) -> Source:
-    """Choose the source for what a path is: a folder, a ``.csv`` or ``.tsv`` table, or one picture file.
+    """Choose the source for what a path is: a folder, a table, an archive, a member of one, or a picture.
 
+    archives: of a folder, also the pictures inside the archives in it.  every: also frames of videos and animations, so
+    many seconds apart.  raw: of a folder, also RAW files.
     A folder that img2dataset wrote (``00000/`` beside ``00000.parquet``) is read with its tables.
     Raises SourceError when nothing is there.
     """
     if os.path.isdir(path):
-        found = folder(path, follow_links=follow_links, hidden=hidden)
+        found = folder(path, follow_links=follow_links, hidden=hidden, archives=archives, every=every, raw=raw)
         return Img2dataset(found) if has_tables(path) else found
     if os.fsencode(path).lower().endswith((b".csv", b".tsv")):
         return table(path, path_column=path_column, caption_column=caption_column)
-    if not os.path.lexists(path):
+    where = os.fsencode(path)
+    if os.path.isfile(where) and (kind_of(where) or is_compressed_tar(where)):
+        if kind_of(where) != "animation":
+            return archive(path, every=every or EVERY)
+        if every:
+            return chain(files([path]), archive(path, every=every))
+    if not os.path.lexists(path) and resolve(where) is None:
         shown = os.fsdecode(path)
         raise SourceError(f"there is no folder or file {shown!r}. Check the name, and that the disk is there.")
     return files([path])

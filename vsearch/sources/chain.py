@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from vsearch.members.address import MARK
+from vsearch.sources.archive import Archive, opened
 from vsearch.sources.protocol import Source
 from vsearch.types import Failure, Item
 
@@ -22,12 +24,24 @@ class Chain:
 
     def __iter__(self) -> Iterator[Item | Failure]:
         """Walk each source.  Raises SourceError."""
+        return opened(self.walk())
+
+    def walk(self) -> Iterator[Item | Failure | Archive]:
+        """The same, with archives themselves in place of their members."""
         seen: set[bytes] = set()
         for source in self.sources:
-            for found in source:
-                if found.path not in seen:
-                    seen.add(found.path)
+            for found in walk(source):
+                # An animation may be named as a picture and for its frames.
+                key = found.path + MARK if isinstance(found, Archive) else found.path
+                if key not in seen:
+                    seen.add(key)
                     yield found
+
+
+def walk(source: Source) -> Iterator[Item | Failure | Archive]:
+    """What a source yields, with archives themselves in place of their members."""
+    walked: Iterator[Item | Failure | Archive] = getattr(source, "walk", source.__iter__)()
+    return walked
 
 
 def chain(*sources: Source) -> Source:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from vsearch.errors import SourceError
+from vsearch.members.address import resolve
+from vsearch.sources.archive import member
 from vsearch.sources.look import caption_name, item_or_failure, read_caption, scan_failure
 from vsearch.sources.protocol import AnyPath, absolute
 from vsearch.types import Failure, Item
@@ -40,7 +42,8 @@ def _look(path: bytes) -> Item | Failure:
     try:
         status = os.stat(path)
     except (OSError, ValueError) as error:
-        return scan_failure(path, error)
+        pair = resolve(path)
+        return member(*pair) if pair is not None else scan_failure(path, error)
     parent, name = os.path.split(path)
     return item_or_failure(path, status, read_caption(os.path.join(parent, caption_name(name))))
 

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from vsearch.errors import SourceError
+from vsearch.members.address import RAW, is_archive, is_moving
+from vsearch.members.raw import check_installed
+from vsearch.sources.archive import Archive, opened
 from vsearch.sources.look import CAPTION_SUFFIX, caption_name, item_or_failure, read_caption, scan_failure
 from vsearch.sources.protocol import AnyPath, absolute
 from vsearch.sources.suffixes import PICTURE_SUFFIXES, suffix
@@ -23,6 +26,9 @@ class Folder:
     follow_links: bool = False
     hidden: bool = False
     all_files: bool = False
+    archives: bool = False
+    every: float = 0.0
+    raw: bool = False
 
     @property
     def roots(self) -> tuple[bytes, ...]:
@@ -31,6 +37,10 @@ class Folder:
 
     def __iter__(self) -> Iterator[Item | Failure]:
         """Walk the tree.  Raises SourceError when the root itself cannot be read."""
+        return opened(self.walk())
+
+    def walk(self) -> Iterator[Item | Failure | Archive]:
+        """The same, with archives themselves in place of their members."""
         walk = _Walk(self)
         _check_readable(self.root)
         while folder := walk.next_folder():
@@ -43,6 +53,8 @@ class Folder:
                 yield scan_failure(folder, error)
             else:
                 yield from walk.pictures(entries)
+                if self.archives or self.every:
+                    yield from walk.archives(entries)
                 walk.descend(entries)
 
 
@@ -90,6 +102,13 @@ class _Walk:
                 if (found := self.look(entry, captions)) is not None:
                     yield found
 
+    def archives(self, entries: Entries) -> Iterator[Archive]:
+        """The archives in a folder."""
+        for entry in entries:
+            opened = self.spec.every > 0 if is_moving(entry.name) else self.spec.archives and is_archive(entry.name)
+            if opened and self.is_wanted(entry.name) and _is_file(entry, self.spec.follow_links):
+                yield Archive(entry.path, self.spec.every if is_moving(entry.name) else 0.0)
+
     def is_wanted(self, name: bytes) -> bool:
         return self.spec.hidden or not name.startswith(b".")
 
@@ -97,7 +116,8 @@ class _Walk:
         if not self.is_wanted(entry.name):
             return False
         ending = suffix(entry.name)
-        if ending not in PICTURE_SUFFIXES and (not self.spec.all_files or ending == CAPTION_SUFFIX):
+        wanted = ending in PICTURE_SUFFIXES or (self.spec.raw and ending in RAW)
+        if not wanted and (not self.spec.all_files or ending == CAPTION_SUFFIX):
             return False
         if entry.is_symlink():
             return self.spec.follow_links and not _is_folder(entry)
@@ -125,6 +145,13 @@ def _is_folder(entry: os.DirEntry[bytes]) -> bool:
         return False
 
 
+def _is_file(entry: os.DirEntry[bytes], follow_links: bool) -> bool:
+    try:
+        return entry.is_file(follow_symlinks=follow_links)
+    except OSError:
+        return False
+
+
 def _check_readable(root: bytes) -> None:
     try:
         os.scandir(root).close()
@@ -135,11 +162,23 @@ def _check_readable(root: bytes) -> None:
         ) from error
 
 
-def folder(path: AnyPath, *, follow_links: bool = False, hidden: bool = False, all_files: bool = False) -> Folder:
+def folder(
+    path: AnyPath,
+    *,
+    follow_links: bool = False,
+    hidden: bool = False,
+    all_files: bool = False,
+    archives: bool = False,
+    every: float | None = None,
+    raw: bool = False,
+) -> Folder:
     """Every picture below a folder.
 
     follow_links: follow symbolic links to folders and files; loops end, a folder is read once.
     hidden: also names that start with a dot.  all_files: whatever the suffix is, but for ``.txt`` captions.
+    archives: also the pictures inside tar and zip files.
+    every: also the frames of videos, GIFs and WebPs, so many seconds apart; see ``archive``.
+    raw: also RAW files of cameras.
     Folders named ``*.vsearch`` are indexes and are left out.
     Raises SourceError when there is no such folder.
     """
@@ -151,4 +190,8 @@ def folder(path: AnyPath, *, follow_links: bool = False, hidden: bool = False, a
         raise SourceError(f"{shown!r} is not a folder. Name the folder that it is in, or use files([path]).")
     if root.endswith(b".vsearch"):
         raise SourceError(f"{shown!r} is an index, not a folder of pictures. Name the folder with the pictures.")
-    return Folder(root, follow_links, hidden, all_files)
+    if raw:
+        check_installed()
+    if every is not None and not every > 0:
+        raise SourceError("the time between two frames must be more than 0 seconds")
+    return Folder(root, follow_links, hidden, all_files, archives, every or 0.0, raw)

@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from vsearch.errors import SourceError
-from vsearch.sources.cells import plain
+from vsearch.sources.archive import Archive, opened
 from vsearch.sources.folder import Folder, folder
 from vsearch.sources.look import clean_caption
 from vsearch.sources.protocol import AnyPath
-from vsearch.types import Cell, Failure, Item
+from vsearch.sources.sidecars import columns_of
+from vsearch.types import Failure, Item
 
-# What vsearch keeps in places of its own, or what says nothing of a picture that is there.
-_NO_COLUMN = frozenset("key status error_message caption width height exif".split())
 _MOST_JSON = 1 << 20
 
 
@@ -40,9 +39,13 @@ class Img2dataset:
 
     def __iter__(self) -> Iterator[Item | Failure]:
         """As a folder gives them.  Raises SourceError."""
+        return opened(self.walk())
+
+    def walk(self) -> Iterator[Item | Failure | Archive]:
+        """The same, with archives themselves in place of their members: those are described by what lies in them."""
         tables = Tables()
-        for item in self.files:
-            yield item if isinstance(item, Failure) else _described(item, tables)
+        for one in self.files.walk():
+            yield _described(one, tables) if isinstance(one, Item) else one
 
 
 def img2dataset(path: AnyPath) -> Img2dataset:
@@ -73,11 +76,6 @@ class Tables:
             self._rows = _rows(shard + b".parquet")
             self._shard = shard
         return self._rows.get(key, {})
-
-
-def columns_of(row: dict[str, Any]) -> dict[str, Cell]:
-    """The columns for filters of what is said of a key."""
-    return {name: plain(value) for name, value in row.items() if name not in _NO_COLUMN}
 
 
 def _described(item: Item, tables: Tables) -> Item:

@@ -16,6 +16,9 @@ class Source(Protocol):
 
     roots: absolute folders that the source covers whole: an indexed picture below one of them that is not
     yielded has vanished.  Empty for lists, whose silence about a picture says nothing.
+
+    A source that opens archives has a method ``walk`` too: it yields the archives themselves in place of their
+    members, so that those that did not change need not be opened.
     """
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from vsearch.store.records import Record
 from vsearch.types import Details, Failure, Tags
@@ -23,6 +23,19 @@ class Addition:
     details: Details | None = None
 
 
+class ArchiveState(NamedTuple):
+    """What an archive was when it was read.  members: pictures and failures that it gave.
+
+    every: seconds between the frames of a video; 0.0 for anything else.
+    """
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    members: int
+    every: float = 0.0
+
+
 @dataclass(slots=True)
 class Batch:
     """Changes that become visible together or not at all.
@@ -33,6 +46,7 @@ class Batch:
     failures: remembered by path; ``healed`` paths are forgotten.
     details, tags: id → what an existing picture has from now on instead of what it had; empty for none.
     roots: folders that pictures come from, to be remembered: what ``folder`` is told from in filters.
+    archives: path → the state in which all of an archive's members were accounted for.
     """
 
     additions: list[Addition] = field(default_factory=list)
@@ -43,9 +57,10 @@ class Batch:
     details: dict[int, Details] = field(default_factory=dict)
     tags: dict[int, Tags] = field(default_factory=dict)
     roots: tuple[bytes, ...] = ()
+    archives: dict[bytes, ArchiveState] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        described = self.details or self.tags or self.roots
+        described = self.details or self.tags or self.roots or self.archives
         return bool(self.additions or self.updates or self.dropped or self.failures or self.healed or described)
 
     def __len__(self) -> int:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from vsearch.errors import IndexCorrupt
+from vsearch.store.batch import ArchiveState, path_key
 from vsearch.store.records import id_key, opened, seal
 from vsearch.types import Cell, Details, Tags
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 BLOCK_IDS = 16384
 ROOTS_KEY = b"roots"
+ARCHIVE_KEY = b"archive:"
 _STAMP_BYTES = 8
 
 
@@ -45,6 +47,7 @@ def pack_details(details: Details) -> bytes:
 
 _details = msgspec.msgpack.Decoder(_StoredDetails).decode
 _tags = msgspec.msgpack.Decoder(Tags).decode
+_archive = msgspec.msgpack.Decoder(ArchiveState).decode
 _roots = msgspec.msgpack.Decoder(tuple[bytes, ...]).decode
 
 
@@ -84,6 +87,17 @@ def add_roots(txn: lmdb.Transaction, tables: dict[bytes, Any], given: Iterable[b
     if kept != known:
         txn.put(ROOTS_KEY, seal(msgspec.msgpack.encode(kept)), db=tables[b"state"])
         stamp_all(txn, tables)
+
+
+def archive_state(txn: lmdb.Transaction, state: Any, path: bytes) -> ArchiveState | None:
+    """The state of an archive when all of its members were accounted for; None when that never was."""
+    raw = txn.get(ARCHIVE_KEY + path_key(path), db=state)
+    return None if raw is None else _archive(opened(raw, "the state of an archive"))
+
+
+def put_archive(txn: lmdb.Transaction, state: Any, path: bytes, told: ArchiveState) -> None:
+    """Remember the state of an archive."""
+    txn.put(ARCHIVE_KEY + path_key(path), seal(msgspec.msgpack.encode(told)), db=state)
 
 
 def outermost(folders: Iterable[bytes]) -> tuple[bytes, ...]:

@@ -16,6 +16,7 @@ from vsearch.errors import IndexCorrupt
 
 MISSING = 1
 RACY = 2
+RACY_NS = 2_000_000_000  # a file written so shortly ago may change again within one tick of its clock
 
 _ITEM = struct.Struct("<16sQqqqIIHHI")
 _CRC = struct.Struct("<I")

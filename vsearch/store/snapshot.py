@@ -15,7 +15,7 @@ from vsearch.errors import IndexCorrupt
 from vsearch.half import widen
 from vsearch.store import derived, described
 from vsearch.store import live as live_ids
-from vsearch.store.batch import path_key
+from vsearch.store.batch import ArchiveState, path_key
 from vsearch.store.records import Derived, Head, Record, Space, id_key, key_id, opened
 from vsearch.store.segments import SegmentReader, damaged_rows, row_is_whole
 from vsearch.types import Details, Failure, Tags
@@ -137,6 +137,10 @@ class Snapshot:
     def roots(self) -> tuple[bytes, ...]:
         """The folders that pictures come from, each with a slash at its end, none inside another."""
         return described.roots(self._txn, self._tables[b"state"])
+
+    def archive_state(self, path: bytes) -> ArchiveState | None:
+        """The state of an archive when all of its members were accounted for; None when that never was."""
+        return described.archive_state(self._txn, self._tables[b"state"], path)
 
     def kept_ids(self) -> NDArray[np.int64]:
         """Ids of all pictures, missing ones too, ascending."""

@@ -337,6 +337,8 @@ class Store:
         ids = [changes.add(a.record, a.details) for a in batch.additions]
         if batch.roots:
             described.add_roots(txn, self._env.tables, batch.roots)
+        for path, state in batch.archives.items():
+            described.put_archive(txn, self._env.tables[b"state"], path, state)
         self.put_head(txn, changes.finish())
         return ids
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 
-from vsearch.errors import TrainError
-from vsearch.sources import AnyPath, source_for
+from vsearch.errors import SourceError, TrainError
+from vsearch.members.lookup import bytes_of
+from vsearch.sources import AnyPath, archive, chain, source_for
 from vsearch.store import Store
-from vsearch.train.tars import tars_at, unpacked
 from vsearch.types import Failure, Item
 
 MAX_HELD_OUT = 1000
@@ -69,28 +69,25 @@ def read_pairs(
     *,
     path_column: str = "filepath",
     caption_column: str = "title",
-    scratch: Path | None = None,
     on_notice: Notice | None = None,
 ) -> Pairs:
     """Read pairs from a CSV or TSV table, a folder with caption files, tar files, or an index.
 
     A table may name a picture in several rows, one caption each; in ``picture.txt`` beside ``picture.jpg`` each line
     is a caption; a caption stored in an index is split into its lines.  Tar files (one, or a folder of them) are those
-    of webdataset and img2dataset; their pictures are unpacked into ``scratch``.  What cannot be used is left out, and
-    told.  Raises SourceError when nothing can be read, TrainError when no pair is left.
+    of webdataset and img2dataset, and are read where they lie.  What cannot be used is left out, and told.
+    Raises SourceError when nothing can be read, TrainError when no pair is left.
     """
     tell = on_notice or (lambda _: None)
     name = os.fsdecode(path)
-    return usable(_found(Path(name), path_column, caption_column, scratch), name, tell)
+    return usable(_found(Path(name), path_column, caption_column), name, tell)
 
 
-def _found(path: Path, path_column: str, caption_column: str, scratch: Path | None) -> Iterable[Item | Failure]:
+def _found(path: Path, path_column: str, caption_column: str) -> Iterable[Item | Failure]:
     if path.suffix == ".vsearch" and path.is_dir():
         return _indexed(path)
-    if tars := tars_at(path):
-        if scratch is None:
-            raise TrainError(f"{path}: pictures in tar files are unpacked before training; name a folder as scratch")
-        return unpacked(tars, scratch)
+    if path.is_dir() and (tars := sorted(path.glob("*.tar"))):
+        return chain(*map(archive, tars))
     return source_for(path, path_column=path_column, caption_column=caption_column)
 
 
@@ -161,7 +158,6 @@ def overlap(train: Pairs, held: Pairs) -> int:
 
 def _content(item: Item) -> bytes | None:
     try:
-        with open(item.path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
-    except OSError:
+        return hashlib.sha256(bytes_of(item.path)).digest()
+    except (OSError, SourceError):
         return None

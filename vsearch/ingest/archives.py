@@ -1,0 +1,95 @@
+"""Archives in a survey: which have to be opened, and which are as they were when all of their members were read."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+from vsearch.members.address import kind_of, split
+from vsearch.sources import Archive, Source, walk
+from vsearch.store import Store
+from vsearch.store.batch import ArchiveState
+from vsearch.store.records import RACY_NS
+from vsearch.types import Failure, Item
+
+
+class Archives:
+    """Opens the archives of a source that are new or changed, and counts what is known of the others.
+
+    read: path → state of those that were opened.  unchanged, known_failures: in those that were not.
+    """
+
+    def __init__(self, store: Store, retry_failed: bool) -> None:
+        self._store, self._retry_failed = store, retry_failed
+        self._held: tuple[Counter[bytes], Counter[bytes]] | None = None
+        self._there: dict[bytes, bool] = {}
+        self.read: dict[bytes, ArchiveState] = {}
+        self.unchanged = self.known_failures = 0
+
+    def opened(self, source: Source) -> Iterator[Item | Failure]:
+        """What a source shows, but for the members of archives that did not change."""
+        for one in walk(source):
+            if not isinstance(one, Archive):
+                yield one
+            elif not self._is_known(one):
+                yield from self._read(one)
+
+    def unopened(self, path: bytes) -> bool:
+        """Whether a path is that of a member of an archive that is there and was not opened: it may be there still."""
+        pair = split(path)
+        archive = pair[0] if pair is not None else path
+        if pair is None and kind_of(path) in (None, "animation"):  # an animation is a picture itself
+            return False
+        if archive not in self._there:
+            self._there[archive] = archive not in self.read and os.path.isfile(archive)
+        return self._there[archive]
+
+    def _is_known(self, one: Archive) -> bool:
+        path = one.path
+        with self._store.snapshot() as snapshot:
+            known = snapshot.archive_state(path)
+        if known is None or self._retry_failed or (known[:3], known.every) != (_state(path), one.every):
+            return False
+        if self._held is None:
+            self._held = self._count()
+        pictures, failures = (counted[path] for counted in self._held)
+        if pictures + failures != known.members:  # some are gone, or lack a vector in this space
+            return False
+        self.unchanged += pictures
+        self.known_failures += failures
+        return True
+
+    def _count(self) -> tuple[Counter[bytes], Counter[bytes]]:
+        """How many pictures and failures the index holds of each archive."""
+        with self._store.snapshot() as snapshot:
+            pictures = Counter(
+                pair[0]
+                for id, record in snapshot.items()
+                if (pair := split(record.path)) is not None and not record.missing and not snapshot.is_absent(id)
+            )
+            failures = Counter((split(failure.path) or (failure.path,))[0] for failure in snapshot.failures())
+        return pictures, failures
+
+    def _read(self, archive: Archive) -> Iterator[Item | Failure]:
+        before = _state(archive.path)
+        paths = set()
+        for one in archive:
+            paths.add(one.path)
+            yield one
+        if before is not None:
+            self.read[archive.path] = ArchiveState(*before, len(paths), archive.every)
+
+    def settled(self) -> dict[bytes, ArchiveState]:
+        """Those of the opened that may be taken as known next time: not written just now, since the clock has ticks."""
+        limit = time.time_ns() - RACY_NS
+        return {path: state for path, state in self.read.items() if max(state.mtime_ns, state.ctime_ns) < limit}
+
+
+def _state(path: bytes) -> tuple[int, int, int] | None:
+    try:
+        told = os.stat(path)
+    except OSError:
+        return None
+    return told.st_size, told.st_mtime_ns, told.st_ctime_ns
