@@ -18,6 +18,7 @@ from vsearch.types import EncoderInfo, PixelSpec
 pytestmark = pytest.mark.torture
 
 SEED, OTHER_SEED = 5, 6
+THINNED = {"metadata": 3, "LMDB lock": 2}  # only every so-manieth damage of these: each costs half a second
 NAMED = {
     "FORMAT": ("FORMAT", "uuid", "header", "format"),
     "metadata": ("metadata", "data.mdb"),
@@ -87,7 +88,7 @@ def test_P5_damage_of_any_file_is_detected_and_named_or_harmless(kind, specimens
     bad: list[str] = []
     found_by_check: list[str] = []
     cases = damages(specimens / "sound", KINDS[kind], specimens / "older", specimens / "other", Random(1))
-    for number, case in enumerate(cases):
+    for number, case in enumerate(list(cases)[:: THINNED.get(kind, 1)]):
         root = specimens / f"{kind}-{number}"
         inflict(case, specimens / "sound", root)
         ended = zygote.call(EXAMINE, root=str(root), seed=SEED, last=LAST, older=OLDER)
