@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from vsearch.errors import IndexCorrupt
-from vsearch.store.batch import ArchiveState, path_key
+from vsearch.store.batch import ArchiveState, Batch, path_key
 from vsearch.store.records import id_key, opened, seal
 from vsearch.types import Cell, Details, Tags
 
@@ -95,9 +95,12 @@ def archive_state(txn: lmdb.Transaction, state: Any, path: bytes) -> ArchiveStat
     return None if raw is None else _archive(opened(raw, "the state of an archive"))
 
 
-def put_archive(txn: lmdb.Transaction, state: Any, path: bytes, told: ArchiveState) -> None:
-    """Remember the state of an archive."""
-    txn.put(ARCHIVE_KEY + path_key(path), seal(msgspec.msgpack.encode(told)), db=state)
+def remember(txn: lmdb.Transaction, tables: dict[bytes, Any], batch: Batch) -> None:
+    """Note where the pictures of a batch come from: its folders, and the states of its archives."""
+    if batch.roots:
+        add_roots(txn, tables, batch.roots)
+    for path, told in batch.archives.items():
+        txn.put(ARCHIVE_KEY + path_key(path), seal(msgspec.msgpack.encode(told)), db=tables[b"state"])
 
 
 def outermost(folders: Iterable[bytes]) -> tuple[bytes, ...]:

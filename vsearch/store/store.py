@@ -335,10 +335,7 @@ class Store:
         for id, tags in batch.tags.items():
             changes.tag(id, tags)
         ids = [changes.add(a.record, a.details) for a in batch.additions]
-        if batch.roots:
-            described.add_roots(txn, self._env.tables, batch.roots)
-        for path, state in batch.archives.items():
-            described.put_archive(txn, self._env.tables[b"state"], path, state)
+        described.remember(txn, self._env.tables, batch)
         self.put_head(txn, changes.finish())
         return ids
 
