@@ -1,9 +1,9 @@
-"""Pictures for tests of duplicates: soft patterns from a seed, as different from each other as photos are."""
+"""Pictures for tests: soft patterns from a seed, as different from each other as photos, and the three of the docs."""
 
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 
 def drawn(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
@@ -16,3 +16,12 @@ def draw(folder: Path, count: int) -> Path:
     for seed in range(count):
         drawn(seed).save(folder / f"{seed:02d}.png")
     return folder
+
+
+def draw_three(folder: Path) -> None:
+    """The pictures that the examples of the documents name: a red, a green and a blue disc."""
+    folder.mkdir()
+    for name, colour in {"apple": "red", "meadow": "green", "sky": "blue"}.items():
+        picture = Image.new("RGB", (120, 90), "white")
+        ImageDraw.Draw(picture).ellipse((20, 5, 100, 85), colour)
+        picture.save(folder / f"{name}.jpg")

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drawn_pictures import draw_three
 from langchain_core.documents import Document
 from llama_index.core.llms import MockLLM
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.retrievers import QueryFusionRetriever
 from llama_index.core.schema import ImageNode, QueryBundle
-from PIL import Image, ImageDraw
+from PIL import Image
 
 import vsearch
 from vsearch.adapters import langchain, llamaindex
@@ -249,11 +250,7 @@ def test_async_nodes(index: Index, photos: Path):
 def test_the_examples_of_the_documentation_run(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    (tmp_path / "photos").mkdir()
-    for name, colour in {"apple": "red", "meadow": "green", "sky": "blue"}.items():
-        picture = Image.new("RGB", (120, 90), "white")
-        ImageDraw.Draw(picture).ellipse((20, 5, 100, 85), colour)
-        picture.save(tmp_path / "photos" / f"{name}.jpg")
+    draw_three(tmp_path / "photos")
     monkeypatch.chdir(tmp_path)
     examples = re.findall(r"<!-- tested -->\n```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
     names: dict = {}

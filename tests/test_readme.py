@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from PIL import Image, ImageDraw
+from drawn_pictures import draw_three
 
 README = Path(__file__).parent.parent / "README.md"
 TESTED = re.compile(r"<!-- tested -->\n```(\w+)\n(.*?)```", re.DOTALL)
@@ -28,11 +28,7 @@ def commands() -> list[list[str]]:
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, with three pictures in ``photos``, no network and no model in any cache."""
-    (tmp_path / "photos").mkdir()
-    for name, colour in {"apple": "red", "meadow": "green", "sky": "blue"}.items():
-        picture = Image.new("RGB", (120, 90), "white")
-        ImageDraw.Draw(picture).ellipse((20, 5, 100, 85), colour)
-        picture.save(tmp_path / "photos" / f"{name}.jpg")
+    draw_three(tmp_path / "photos")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "no-cache"))
