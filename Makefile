@@ -28,7 +28,7 @@ lint: $(TEST) ## ruff and mypy
 	$(PY) -m mypy vsearch
 
 test: lint ## ruff, mypy and the whole test suite
-	$(PY) -m pytest
+	$(PY) -m pytest -n 2 --dist loadfile
 
 bench: $(RUN) ## every benchmark, short form, and the page made of their results
 	$(PY) benchmarks/run.py ingest --quick
