@@ -10,14 +10,13 @@ import os
 import queue
 import signal
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 
+from vsearch.decode.crew import Crew
 from vsearch.decode.job import Decoded, Job, Limits, Same
 from vsearch.decode.launch import Server, Worker
 from vsearch.decode.wire import (
@@ -85,7 +84,7 @@ class DecodePool:
         self._idle: queue.LifoQueue[Worker | None] = queue.LifoQueue()
         for _ in range(count):
             self._idle.put(None)
-        self._threads = ThreadPoolExecutor(count, thread_name_prefix="vsearch-decode")
+        self._crew = Crew(count, self._decode, "vsearch-decode")
 
     def map(self, jobs: Iterable[Job], window: int | None = None) -> Iterator[Decoded | Same | Failure]:
         """Decode; the results come in the order of the jobs, one for each.
@@ -95,18 +94,11 @@ class DecodePool:
         """
         if self._server.closed:
             raise DecodeError("the decode pool is closed")
-        most = window or 4 * self.workers
-        ahead: deque[tuple[Job, Future[Outcome]]] = deque()
-        try:
-            for job in jobs:
-                ahead.append((job, self._threads.submit(self._decode, job)))
-                while ahead and (len(ahead) >= most or ahead[0][1].done()):
-                    yield _told(*ahead.popleft())
-            while ahead:
-                yield _told(*ahead.popleft())
-        finally:
-            for _, future in ahead:
-                future.cancel()
+        for job, outcome in self._crew.map(jobs, window or 4 * self.workers):
+            if isinstance(outcome, Problem):
+                yield Failure(job.path, outcome.stage, outcome.reason, outcome.size, outcome.mtime_ns)
+            else:
+                yield outcome
 
     def one(self, path: bytes, box: Box | None = None, part: Part | None = None) -> Decoded:
         """Decode one file, or what lies in the ``box`` of it.  part: where in the file the picture lies, where known.
@@ -124,7 +116,7 @@ class DecodePool:
     def close(self) -> None:
         """End the processes and the threads.  Jobs in flight are dropped.  Closing twice is fine."""
         self._server.close()
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._crew.close()
         for worker in [self._idle.get() for _ in range(self.workers)]:
             if worker:
                 worker.sock.close()
@@ -237,16 +229,6 @@ def decode_one(
     """
     with DecodePool(spec, limits, workers=1) as pool:
         return pool.one(path, box)
-
-
-def _told(job: Job, future: Future[Outcome]) -> Decoded | Same | Failure:
-    try:
-        outcome = future.result()
-    except CancelledError as error:  # by another thread
-        raise DecodeError("the decode pool was closed") from error
-    if isinstance(outcome, Problem):
-        return Failure(job.path, outcome.stage, outcome.reason, outcome.size, outcome.mtime_ns)
-    return outcome
 
 
 def _problem(message: Message) -> Problem:
