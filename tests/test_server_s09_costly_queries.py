@@ -1,12 +1,16 @@
 """S9: whatever is asked has a bound, and what is beyond it is 4xx."""
 
+import asyncio
 import json
+import threading
 import time
 
 import pytest
-from serving import Client, encoded, serving
+from serving import Client, encoded
 
 from vsearch.server import Limits
+from vsearch.server.faults import Refused
+from vsearch.server.work import Work
 
 RED = [{"text": "red"}]
 
@@ -122,8 +126,13 @@ def test_scrolling_ends(server: Client):
     assert len({hit["id"] for page in (first, second, third) for hit in page["hits"]}) == 48
 
 
-def test_what_takes_too_long_is_given_up(gallery):
+def test_what_takes_too_long_is_given_up():
     """503 after the limit, and the thread that is still busy counts until it is done."""
-    with serving(gallery, limits=Limits(work_seconds=0.0)) as client:
-        answer = client.post("/search", {"parts": RED})
-        assert (answer.status, answer.kind) == (503, "Busy")
+    work, released = Work(Limits(threads=1, work_seconds=0.01)), threading.Event()
+    with pytest.raises(Refused) as told:
+        asyncio.run(work.do(released.wait))
+    assert (told.value.status, told.value.kind) == (503, "Busy")
+    assert work.in_flight == 1
+    released.set()
+    work.close()
+    assert work.in_flight == 0

@@ -246,6 +246,60 @@ def test_a_snapshot_does_not_change_while_it_is_open(store):
         assert len(snapshot.live_ids()) == 10
 
 
+class OvertakenLmdb:
+    """LMDB whose next reader takes its number two commits before it copies the roots, as it may on a busy machine."""
+
+    def __init__(self, env, meanwhile):
+        self._env, self._meanwhile = env, meanwhile
+
+    def __getattr__(self, name):
+        return getattr(self._env, name)
+
+    def begin(self, **options):
+        if options or self._meanwhile is None:
+            return self._env.begin(**options)
+        meanwhile, self._meanwhile = self._meanwhile, None
+        number = self._env.info()["last_txnid"]
+        meanwhile()
+        return Mislabelled(self._env.begin(), number)
+
+
+class Mislabelled:
+    """A read transaction under an older number than that of what it holds."""
+
+    def __init__(self, txn, number):
+        self._txn, self.id = txn, lambda: number
+
+    def __getattr__(self, name):
+        return getattr(self._txn, name)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._txn.abort()
+
+
+@pytest.mark.parametrize("sound", [True, False], ids=["as it is", "planted: the number is believed"])
+def test_a_reader_that_two_commits_overtake_sees_one_moment(store, monkeypatch, sound):
+    """Found by the race of readers and a writer: live ids of one moment beside the records of another."""
+    store.commit(batch(0, 4))
+    with store.snapshot() as snapshot:
+        assert len(snapshot.live_ids()) == 4
+
+    def meanwhile():
+        for first in (4, 8):
+            store.commit(batch(first, 4))
+
+    environment = store._env
+    monkeypatch.setattr(environment, "env", OvertakenLmdb(environment.env, meanwhile))
+    if not sound:
+        monkeypatch.setattr(type(environment), "_begin", type(environment)._begun)
+    with store.snapshot() as snapshot:
+        assert len(list(snapshot.items())) == 12
+        assert (len(snapshot.live_ids()) == 12) == sound
+
+
 def test_a_thread_at_an_older_moment_maps_fewer_rows_of_the_same_file(store):
     """Found by 64 clients of a server: a thread that began before a commit maps after one that began behind it."""
     store.commit(batch(0, 4))

@@ -6,6 +6,7 @@
   else touching ``lock.mdb``: closing any descriptor of it drops the process's lock.
 * ``sync`` and ``metasync`` stay on: without them a power cut can cost the whole file, not just the last seconds.
 * The file's length is checked before it is mapped: a truncated one would kill the process at the first touch.
+* A read transaction that may be newer than its number says is begun anew (see ``_begin``).
 """
 
 from __future__ import annotations
@@ -58,6 +59,20 @@ class Environment:
             yield txn
 
     def _begin(self) -> lmdb.Transaction:
+        """A read transaction that holds what its number says.
+
+        LMDB takes a reader's number first and copies the roots of the trees second, from the one of two pages that
+        this number's parity names.  When two commits end between these steps, that page is the later one's already:
+        the reader sees a whole moment, under the number of the one before the last.  Whatever is kept by number (the
+        live ids, the columns of filters) would then belong to another moment than what is read beside it.
+        """
+        while True:
+            txn = self._begun()
+            if self.env.info()["last_txnid"] < txn.id() + 2:
+                return txn
+            txn.abort()
+
+    def _begun(self) -> lmdb.Transaction:
         try:
             return self.env.begin()
         except lmdb.ReadersFullError:
