@@ -74,7 +74,7 @@ class Lite2:
             logits = self._network.classifier(pooled)  # type: ignore[operator]
             return torch.cat([logits, pooled, self._activation(features, logits).flatten(1)], dim=1)
 
-        seen = run(forward, pixels, self._device)
+        seen = run(forward, pixels, self._device, self._network)
         pooled = seen[:, CLASSES : CLASSES + FEATURES]
         attention = seen[:, CLASSES + FEATURES :].reshape(-1, CELLS, CELLS)
         return Look(seen[:, :CLASSES], attention, pooled)
@@ -103,7 +103,7 @@ class Features:
             seen: torch.Tensor = trunk(normalised(chunk, self._device, torch.float32, [MEAN], [STD]))
             return seen.flatten(2).transpose(1, 2)
 
-        return run(forward, pixels, self._device)
+        return run(forward, pixels, self._device, self._network)
 
 
 def load_network() -> nn.Module:

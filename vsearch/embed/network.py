@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import nn
 
+from vsearch.embed.batchsize import batch_size, fitting, known, learn
+from vsearch.embed.heap import keep_freed_memory
 from vsearch.errors import EncoderError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-CHUNK = {"cpu": 64, "cuda": 256}
 
 
 def normalised(
@@ -32,17 +33,61 @@ def normalised(
     return ((tensor.float() - centre) / scale).to(dtype).permute(0, 3, 1, 2)
 
 
-def run(forward: Callable[[Any], torch.Tensor], rows: Any, device: torch.device) -> NDArray[np.float32]:
+def run(
+    forward: Callable[[Any], torch.Tensor], rows: Any, device: torch.device, network: nn.Module
+) -> NDArray[np.float32]:
     """Apply forward to chunks of rows and stack the answers: (n, width) float32 on the CPU.
 
-    rows: anything of length n that can be sliced.  Raises EncoderError for torch's failures.
+    rows: anything of length n that can be sliced.  network: what forward runs; the chunk's size is remembered for it.
+    Where memory is short the chunk is halved and the rest goes on; on a GPU its size is found by the first one's peak.
+    Raises EncoderError for torch's failures, also when there is no memory for a single row.
     """
-    chunk = CHUNK.get(device.type, CHUNK["cpu"])
+    if device.type == "cpu":
+        keep_freed_memory()
+    answers: list[torch.Tensor] = []
+    at = 0
     with torch_errors(), torch.inference_mode():
         # nothing is brought back before all chunks are under way: a GPU never waits for the next transfer
-        answers = [forward(rows[start : start + chunk]) for start in range(0, len(rows), chunk)]
+        while at < len(rows):
+            chunk = rows[at : at + batch_size(network, device)]
+            answer = _attempt(forward, chunk, device, network)
+            if answer is None:
+                learn(network, len(chunk) // 2)
+            else:
+                answers.append(answer)
+                at += len(chunk)
         stacked: NDArray[np.float32] = torch.cat(answers).float().cpu().numpy()
     return stacked
+
+
+def _attempt(
+    forward: Callable[[Any], torch.Tensor], chunk: Any, device: torch.device, network: nn.Module
+) -> torch.Tensor | None:
+    """The answer for a chunk, or None when it is too large for the memory; what it took of that is free again."""
+    try:
+        if device.type == "cuda" and not known(network):
+            return _measured(forward, chunk, device, network)
+        return forward(chunk)
+    except torch.OutOfMemoryError:
+        if len(chunk) == 1:
+            raise
+    # not inside the handler: its traceback holds the activations
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    return None
+
+
+def _measured(
+    forward: Callable[[Any], torch.Tensor], chunk: Any, device: torch.device, network: nn.Module
+) -> torch.Tensor:
+    """The answer for a chunk on a GPU; its peak of memory says how many rows fit at once from then on."""
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    answer = forward(chunk)
+    peak = torch.cuda.max_memory_allocated(device) - before
+    cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # free for us, not for others
+    learn(network, fitting(peak / len(chunk), torch.cuda.mem_get_info(device)[0] + cached))
+    return answer
 
 
 @contextmanager
@@ -52,7 +97,7 @@ def torch_errors() -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise EncoderError(
-            "The GPU has too little free memory for the encoder. Free some, or use `--device cpu`."
+            "There is too little free memory for the encoder, even for one row at a time. Free some."
         ) from error
     except (RuntimeError, ValueError) as error:
         raise EncoderError(f"The encoder's network failed: {error}. Run `vsearch doctor`.") from error

@@ -85,7 +85,7 @@ class OpenClip:
             vectors: torch.Tensor = model.network.encode_image(normalised(chunk, device, dtype, model.mean, model.std))
             return vectors
 
-        return unit(run(forward, pixels, device), "pictures")
+        return unit(run(forward, pixels, device, model.network.visual), "pictures")
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed texts as (n, dim) float32 unit vectors; long ones are cut at the model's context length.
@@ -103,7 +103,7 @@ class OpenClip:
 
         with self._lock, torch_errors():  # tokenizers keep state between calls
             tokens = model.tokenizer(list(texts))
-        return unit(run(forward, tokens, device), "texts")
+        return unit(run(forward, tokens, device, model.network), "texts")
 
     @property
     def loaded(self) -> Loaded:

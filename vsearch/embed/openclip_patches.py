@@ -55,7 +55,7 @@ class OpenClipPatches:
             patches: torch.Tensor = told["image_intermediates"][-1]
             return patches
 
-        return run(forward, pixels, device)
+        return run(forward, pixels, device, model.network.visual)
 
     def encode_tokens(self, texts: Sequence[str]) -> tuple[Matrix, NDArray[np.bool_]]:
         """Embed as (n, context, width) float32 and where there is a token, (n, context) bool.
@@ -75,7 +75,7 @@ class OpenClipPatches:
             tokens: torch.Tensor = told["text_intermediates"][-1]
             return tokens
 
-        rows = run(forward, ids, device)
+        rows = run(forward, ids, device, model.network)
         return rows * there[..., None], there
 
 
