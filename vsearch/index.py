@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from vsearch.build import Upkeep
     from vsearch.decode import Limits
-    from vsearch.distributed import Cluster
+    from vsearch.distributed import Cluster, Devices
     from vsearch.embed import Encoder
     from vsearch.ingest import Review
     from vsearch.query import Decode
@@ -194,7 +194,7 @@ class Index(Words, Copies, Exchange):
         yes: bool = False,
         progress: Callable[[Progress], None] | None = None,
         review: Review | None = None,
-        cluster: Cluster | None = None,
+        cluster: Cluster | Devices | None = None,
     ) -> AddReport:
         """Bring the index in line with a source: what is new or changed is embedded, what moved is recognised.
 
@@ -203,7 +203,7 @@ class Index(Words, Copies, Exchange):
         read again when it changes, or with ``retry_failed``.  Committed at least every 256 pictures or two seconds.
         review: is called with what was found, and may leave some of it for later, before anything is done.
         workers: processes that decode here; cluster: where pictures are decoded and embedded instead, with as many
-        workers as there is room for (``vsearch.cluster``).
+        workers as there is room for (``vsearch.cluster``), or a process for each of some ``Devices``.
         Raises IndexNotWritable, DiskFull, SourceError, EncoderError.
         """
         from vsearch.decode import Limits as DecodeLimits

@@ -19,7 +19,7 @@ from vsearch.cli.where import find_index, index_for
 
 if TYPE_CHECKING:
     from vsearch.decode import Limits
-    from vsearch.distributed import Cluster
+    from vsearch.distributed import Cluster, Devices
     from vsearch.index import Index
     from vsearch.sources import Source
     from vsearch.types import AddReport
@@ -69,6 +69,11 @@ LONG = 10.0  # seconds from which on one wants to know where they went
 )
 @click.option("--workers", metavar="N", type=click.IntRange(1, 1024), help="Decoding processes. Default: one per core.")
 @click.option("--ray", metavar="ADDRESS", help="Decode and embed on a Ray cluster; local starts one on this machine.")
+@click.option(
+    "--device",
+    metavar="LIST",
+    help="A process for each of these, as cuda:0,cuda:1; all is every GPU. Default: one process, on a GPU if any.",
+)
 @click.option("--no-build", is_flag=True, help="Leave the FAISS index as it is, also when searching has become slow.")
 @json_option
 def index(paths: tuple[str, ...], index_path: str | None, encoder: str | None, as_json: bool, **options: Any) -> int:
@@ -85,12 +90,14 @@ def index(paths: tuple[str, ...], index_path: str | None, encoder: str | None, a
         raise click.UsageError("--yes confirms --prune and means nothing without it.")
     if options["ray"] and (changes or options["workers"]):
         raise click.UsageError("--ray is for indexing folders, with as many workers as the cluster has room for.")
+    if options["device"] and (changes or options["workers"] or options["ray"]):
+        raise click.UsageError("--device is for indexing folders on this machine; its processes share the cores.")
     if changes and encoder is not None:
         return _change_encoder(find_index(index_path), encoder, options)
     source = _source(paths, options)
     place = index_for(index_path, paths)
     limits = _limits(options)
-    with _open(place, encoder) as opened, _cluster(options["ray"]) as cluster, progress() as shower:
+    with _open(place, encoder) as opened, _cluster(options["ray"], options["device"]) as cluster, progress() as shower:
         try:
             report = opened.add(
                 source,
@@ -113,7 +120,11 @@ def index(paths: tuple[str, ...], index_path: str | None, encoder: str | None, a
     return _verdict(report, place)
 
 
-def _cluster(address: str | None) -> AbstractContextManager[Cluster | None]:
+def _cluster(address: str | None, devices: str | None) -> AbstractContextManager[Cluster | Devices | None]:
+    if devices is not None:
+        from vsearch.distributed import Devices
+
+        return nullcontext(Devices.named(devices))
     if address is None:
         return nullcontext()
     from vsearch.distributed import connect

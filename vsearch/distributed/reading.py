@@ -30,7 +30,9 @@ STARTS = 5  # workers in a row that may die before they have done anything
 
 
 @dataclass(slots=True, eq=False)
-class _Block:
+class Block:
+    """Files that go to a worker together.  tries: how many workers have died of it."""
+
     number: int
     jobs: list[Job]
     tries: int = 0
@@ -53,9 +55,9 @@ class RayReader:
         self._given = (info, limits, needs["num_cpus"])
         self._most_ahead = workers * AHEAD
         self._members: set[_Member] = set()
-        self._running: dict[Any, tuple[_Member, _Block | None]] = {}
+        self._running: dict[Any, tuple[_Member, Block | None]] = {}
         self._free: deque[_Member] = deque()  # a member once for every call that it has room for
-        self._again: deque[_Block] = deque()
+        self._again: deque[Block] = deque()
         self._done: dict[int, list[Outcome]] = {}
         self._taken = 0
         self._died_idle = 0
@@ -74,7 +76,7 @@ class RayReader:
 
     def read(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
         """See ``Reader``.  Raises ClusterError when no worker lives long enough, and what the encoder raises."""
-        blocks = _blocks(jobs)
+        blocks = blocks_of(jobs)
         turn = 0
         while True:
             self._send(blocks, turn + self._most_ahead)
@@ -88,7 +90,7 @@ class RayReader:
             else:
                 return
 
-    def _send(self, blocks: Iterator[_Block], limit: int) -> None:
+    def _send(self, blocks: Iterator[Block], limit: int) -> None:
         """Give the free workers blocks, while the next one's number is below ``limit``."""
         while self._free:
             block = self._again.popleft() if self._again else self._next(blocks, limit)
@@ -97,7 +99,7 @@ class RayReader:
             member = self._free.popleft()
             self._running[member.actor.read.remote(block.jobs)] = (member, block)
 
-    def _next(self, blocks: Iterator[_Block], limit: int) -> _Block | None:
+    def _next(self, blocks: Iterator[Block], limit: int) -> Block | None:
         if self._taken >= limit:
             return None
         block = next(blocks, None)
@@ -131,7 +133,7 @@ class RayReader:
         self._members.add(member)
         self._running[member.actor.ready.remote()] = (member, None)
 
-    def _lose(self, member: _Member, block: _Block | None, error: Exception) -> None:
+    def _lose(self, member: _Member, block: Block | None, error: Exception) -> None:
         """Put another worker in the place of one that died, and its block back; one that it dies of is given up."""
         if not member.lost:
             member.lost = True
@@ -146,12 +148,18 @@ class RayReader:
             if block.tries < TRIES:
                 self._again.append(block)
             else:
-                why = f"the workers died that had this file and {len(block.jobs) - 1} others"
-                self._done[block.number] = [Failure(job.path, "embed", why) for job in block.jobs]
+                self._done[block.number] = given_up(block)
 
 
-def _blocks(jobs: Iterable[Job]) -> Iterator[_Block]:
+def blocks_of(jobs: Iterable[Job]) -> Iterator[Block]:
+    """Numbered from 0, of ``BLOCK`` jobs each, taken as they are needed."""
     stream, number = iter(jobs), 0
     while block := list(islice(stream, BLOCK)):
-        yield _Block(number, block)
+        yield Block(number, block)
         number += 1
+
+
+def given_up(block: Block) -> list[Outcome]:
+    """A failure for each file of a block of which workers die."""
+    why = f"the workers died that had this file and {len(block.jobs) - 1} others"
+    return [Failure(job.path, "embed", why) for job in block.jobs]

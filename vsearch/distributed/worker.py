@@ -39,19 +39,26 @@ class Worker:
     Two calls may run at a time: one decodes while the other embeds.
     """
 
-    def __init__(self, info: EncoderInfo, limits: Limits, processes: int) -> None:
-        self._info = info
+    def __init__(self, info: EncoderInfo, limits: Limits, processes: int, device: str | None = None) -> None:
+        self._info, self._device = info, device
         self._encoder: Encoder | None = None
         self._pool = DecodePool(info.preprocess, limits, processes)
         self._embedding = threading.Lock()
 
     def ready(self) -> None:
         """Load the encoder.  Raises EncoderUnavailable, EncoderMismatch."""
-        self._encoder = load_encoder(self._info.name, expect=self._info)
+        self._encoder = load_encoder(self._info.name, device=self._device, expect=self._info)
 
     def read(self, jobs: Sequence[Job]) -> list[Outcome]:
         """Decode files and embed the pictures that are new."""
-        outcomes = list(self._pool.map(jobs, window=len(jobs)))
+        return self.embed(self.decode(jobs))
+
+    def decode(self, jobs: Sequence[Job]) -> list[Outcome]:
+        """Their pixels, or why there are none."""
+        return list(self._pool.map(jobs, window=len(jobs)))
+
+    def embed(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
+        """The same with vectors instead of pixels."""
         decoded = [outcome for outcome in outcomes if isinstance(outcome, Decoded)]
         if not decoded or self._encoder is None:
             return list(outcomes)

@@ -1,0 +1,180 @@
+"""Every device of this machine: a process for each that decodes and embeds, while this one alone writes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+from typing import TYPE_CHECKING
+
+from vsearch.decode import Decoded, Job, Limits
+from vsearch.distributed.reading import AHEAD, IN_FLIGHT, STARTS, TRIES, Block, blocks_of, given_up
+from vsearch.distributed.worker import Embedded
+from vsearch.errors import ClusterError, EncoderError
+from vsearch.ingest.reader import Outcome
+from vsearch.types import EncoderInfo
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Devices:
+    """Devices of this machine by torch's names, as ``cuda:0``.  ``index.add(source, cluster=...)`` uses them.
+
+    One that is named twice gets two processes.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+
+    @classmethod
+    def named(cls, told: str) -> Devices:
+        """From ``cuda:0,cuda:1``, or ``all``: every GPU, or the CPU where there is none.  Raises EncoderError."""
+        from vsearch.embed.precision import pick_device
+
+        if told == "all":
+            import torch
+
+            return cls([f"cuda:{at}" for at in range(torch.cuda.device_count())] or ["cpu"])
+        names = [name.strip() for name in told.split(",")]
+        if not all(names):
+            raise EncoderError(f"{told!r} names no devices; give all, cpu, cuda:0 or several with commas between them.")
+        for name in names:
+            pick_device(name)
+        return cls(names)
+
+    @contextmanager
+    def reader(self, info: EncoderInfo, limits: Limits) -> Iterator[DeviceReader]:
+        """Start the processes; they end with the block."""
+        reader = DeviceReader(self.names, info, limits)
+        try:
+            yield reader
+        finally:
+            reader.close()
+
+
+@dataclass(slots=True, eq=False)
+class _Member:
+    """The process of a device, and the blocks that it has, in their order."""
+
+    device: str
+    process: subprocess.Popen[bytes]
+    pipe: Connection
+    blocks: deque[Block] = field(default_factory=deque)
+
+
+class DeviceReader:
+    """A ``Reader`` whose work is done by a process for each device."""
+
+    def __init__(self, devices: Sequence[str], info: EncoderInfo, limits: Limits) -> None:
+        self._info, self._limits = info, limits
+        self._cores = max(1, len(os.sched_getaffinity(0)) // len(devices))
+        self._most_ahead = len(devices) * AHEAD
+        self._members: list[_Member] = []
+        self._again: deque[Block] = deque()
+        self._done: dict[int, list[Outcome]] = {}
+        self._taken = self._died_idle = 0
+        for device in devices:
+            self._start(device)
+
+    def close(self) -> None:
+        """End the processes."""
+        for member in self._members:
+            _end(member)
+        self._members.clear()
+
+    def embed(self, pictures: Sequence[Decoded]) -> list[NDArray[np.float32] | str]:
+        """See ``Reader``: they came with their vectors."""
+        return [picture.vector for picture in pictures if isinstance(picture, Embedded)]
+
+    def read(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
+        """See ``Reader``.  Raises ClusterError when no process lives long enough, and what the encoder raises."""
+        blocks = blocks_of(jobs)
+        turn = 0
+        while True:
+            self._send(blocks, turn + self._most_ahead)
+            if turn in self._done:
+                yield from self._done.pop(turn)
+                turn += 1
+            elif self._again or any(member.blocks for member in self._members):
+                self._wait()
+            else:
+                return
+
+    def _send(self, blocks: Iterator[Block], limit: int) -> None:
+        """Give blocks to whoever has the fewest, while the next one's number is below ``limit``."""
+        while (member := min(self._members, key=lambda m: len(m.blocks))) and len(member.blocks) < IN_FLIGHT:
+            block = self._again.popleft() if self._again else self._next(blocks, limit)
+            if block is None:
+                return
+            member.blocks.append(block)
+            with suppress(OSError):  # it died: the next wait finds its pipe at the end
+                member.pipe.send(block.jobs)
+
+    def _next(self, blocks: Iterator[Block], limit: int) -> Block | None:
+        if self._taken >= limit:
+            return None
+        block = next(blocks, None)
+        self._taken += block is not None
+        return block
+
+    def _wait(self) -> None:
+        """Take in the next outcomes, or the news that a process has died.  Raises ClusterError, EncoderError."""
+        ready = wait([member.pipe for member in self._members])
+        for member in [member for member in self._members if member.pipe in ready]:
+            try:
+                told = member.pipe.recv()
+            except (EOFError, OSError):
+                self._lose(member)
+                continue
+            if isinstance(told, Exception):
+                raise told
+            self._done[member.blocks.popleft().number] = told
+            self._died_idle = 0
+
+    def _lose(self, member: _Member) -> None:
+        """Start another process in the place of one that died, and put its blocks back, or give them up."""
+        self._members.remove(member)
+        _end(member)
+        self._died_idle += 1
+        if self._died_idle >= STARTS:
+            raise ClusterError(f"the processes for {member.device} die before they have done anything")
+        for block in member.blocks:
+            block.tries += 1
+            if block.tries < TRIES:
+                self._again.append(block)
+            else:
+                self._done[block.number] = given_up(block)
+        self._start(member.device)
+
+    def _start(self, device: str) -> None:
+        ours, theirs = Pipe()
+        environment = {"PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path)}
+        if device == "cpu":
+            environment["OMP_NUM_THREADS"] = str(self._cores)  # more would only wait for each other
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-W", "ignore", "-m", "vsearch.distributed.process", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env={**os.environ, **environment},
+                start_new_session=True,  # Ctrl-C is for the writer, which then ends them
+            )
+        self._members.append(_Member(device, process, ours))
+        with suppress(OSError):
+            ours.send((self._info, self._limits, self._cores, device))
+
+
+def _end(member: _Member) -> None:
+    member.process.kill()  # the decoders see their pipe end, and end too
+    member.process.wait()
+    member.pipe.close()
