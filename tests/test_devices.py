@@ -93,6 +93,27 @@ def test_what_a_killed_process_had_is_done_by_another(photos, alone, tmp_path, m
     assert processes() == set()
 
 
+def test_files_of_which_processes_die_are_given_up_and_told(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "BLOCK", 4)
+    monkeypatch.setattr("vsearch.distributed.devices.TRIES", 1)
+    monkeypatch.setattr("vsearch.ingest.pipeline.BATCH_IMAGES", 4)
+    left = [1]
+
+    def strike(progress):
+        if progress.done and left:
+            left.pop()
+            for pid in processes():
+                os.kill(pid, signal.SIGKILL)
+
+    with vsearch.create(tmp_path / "x.vsearch", encoder="toy") as index:
+        report = index.add(vsearch.folder(photos), cluster=TWO, progress=strike)
+        lost = [failure for failure in report.failures if failure.stage == "embed"]
+        assert 0 < len(lost) <= 16 and "workers died" in lost[0].reason
+        assert report.added + report.failed == COUNT + 1
+        again = index.add(vsearch.folder(photos), cluster=TWO, retry_failed=True)
+        assert (again.added, again.failed) == (len(lost), 1)
+
+
 def test_an_interrupt_ends_the_processes_and_the_next_run_goes_on(photos, alone, tmp_path, monkeypatch):
     monkeypatch.setattr(reading, "BLOCK", 4)
     monkeypatch.setattr("vsearch.ingest.pipeline.BATCH_IMAGES", 4)
