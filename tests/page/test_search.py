@@ -227,3 +227,12 @@ def test_copies_of_the_selection(open_page: Open, tmp_path: Path, pictured):
         int(line.split(",")[0]) for line in lines[1:]
     ]
     expect(page.locator("#selection")).to_be_hidden()
+
+
+def test_no_switch_where_the_server_has_no_reranker(open_page: Open):
+    """An address that someone else wrote down may ask for it; nobody is bothered."""
+    page = open_page()
+    with page.expect_response("**/search") as told:
+        page.goto(page.url.partition("#")[0] + "#q=red&rerank=1")
+    assert told.value.ok and "rerank" not in told.value.request.post_data_json
+    expect(page.locator("#rerank-switch")).to_be_hidden()
