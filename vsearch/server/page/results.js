@@ -96,6 +96,7 @@ function summary(state, answer) {
   const sure = answer.confidence === null ? "" : `best match ${percent(answer.confidence)}, ${sureness(answer.confidence)}`;
   const order = rerank.wanted(state, query(state) || { parts: [] }) ? "re-ranked" : "";
   const told = query(state) ? [sure || "best matches first", order, many] : ["newest first", many];
+  if (answer.missing?.length) told.push(`no answer from ${answer.missing.join(", ")}`);
   const text = told.filter(Boolean).join(" \u00b7 ");
   $("summary").textContent = found ? text.charAt(0).toUpperCase() + text.slice(1) : "";
   $("timing").textContent = found && answer.milliseconds !== undefined ? `${answer.milliseconds.toFixed(0)} ms` : "";
