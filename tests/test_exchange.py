@@ -243,7 +243,12 @@ def test_the_commands(embedded: Path):
 
 @pytest.mark.parametrize(
     "words",
-    [(), ("x",), ("--vectors", "v.npy", "--from", "clip-retrieval", "x"), ("--vectors", "v.npy", "--encoder", "toy")],
+    [
+        (),
+        ("x",),
+        ("--vectors", "v.npy", "--from", "clip-retrieval", "x"),
+        ("--from", "clip-retrieval", "x", "--meta", "m.csv"),
+    ],
 )
 def test_usage_says_what_goes_together(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]):
     assert main(["import", *words]) == 2 and "--from" in capsys.readouterr().err

@@ -80,7 +80,7 @@ def test_another_dimension_is_refused(here: Path):
     assert run("import", "--vectors", "clip.npy", "--index", "x.vsearch", cwd=here)[0] == 0
     np.save(here / "wide.npy", np.ones((2, 9), np.float32))
     code, out, err = run("import", "--vectors", "wide.npy", "--index", "x.vsearch", cwd=here)
-    assert (code, out) == (2, "") and "8 floats" in err
+    assert (code, out) == (2, "") and "vectors of 9 dimensions" in err
     code, _, err = run("query", "--vector", "wide.npy", cwd=here)
     assert code == 2 and "(2, 9)" in err
 

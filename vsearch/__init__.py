@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vsearch.merging import merge
     from vsearch.results import Hits
     from vsearch.sharded import ShardedHits, ShardedIndex
-    from vsearch.sources import archive, clip_retrieval, folder, img2dataset, listing, table
+    from vsearch.sources import archive, clip_retrieval, folder, img2dataset, listing, table, vector_file
     from vsearch.sources import files as pictures
     from vsearch.types import AddReport, Box, Crop, EncoderInfo, Failure, Hit, Item, Part, Query
 
@@ -59,6 +59,7 @@ __all__ = [
     "merge",
     "open",
     "table",
+    "vector_file",
     "watch",
 ]
 
@@ -91,6 +92,7 @@ _HOMES = {
     "merge": ("merging", "merge"),
     "open": ("index", "open_index"),
     "table": ("sources", "table"),
+    "vector_file": ("sources", "vector_file"),
     "watch": ("following", "watch"),
 }
 

@@ -10,7 +10,7 @@ from vsearch.asking import Asking
 from vsearch.embed.external import is_external
 from vsearch.export import ExportReport
 from vsearch.ingest import EmbeddedReport, add_embedded
-from vsearch.sources import ClipRetrieval
+from vsearch.sources import EmbeddedSource
 from vsearch.types import Progress
 
 if TYPE_CHECKING:
@@ -24,10 +24,11 @@ class Exchange(Asking):
         raise NotImplementedError
 
     def add_embedded(
-        self, source: ClipRetrieval, *, progress: Callable[[Progress], None] | None = None
+        self, source: EmbeddedSource, *, progress: Callable[[Progress], None] | None = None
     ) -> EmbeddedReport:
-        """Add pictures with the vectors that another program made of them: ``add_embedded(clip_retrieval("./out"))``.
+        """Add pictures with the vectors that another program made of them.
 
+        source: ``clip_retrieval("./out")`` or ``vector_file("clip.npy", meta="clip.csv")``.
         The index must have been made with the encoder that made the vectors, or with ``external:NAME:DIM`` where
         that is not here.  With an encoder, up to 64 pictures that are on this machine are embedded and compared, and
         those on disk are recorded so that ``add`` leaves them alone, but for pictures that EXIF turns: others embed

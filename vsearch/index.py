@@ -223,7 +223,7 @@ class Index(Words, Copies, Exchange):
         *,
         progress: Callable[[Progress], None] | None = None,
     ) -> Ids:
-        """Add vectors that were made elsewhere, by the model that the pinned encoder names.
+        """Add vectors that were made elsewhere, by the model that the pinned encoder names; see also ``add_embedded``.
 
         uris: what each is a vector of; nothing has to exist there.  One that is known already is replaced, and of
         equal ones the last stays.  vectors: (n, dim) floats of any length but zero, also memory-mapped; scaled to

@@ -69,9 +69,9 @@ class Witness:
 
 
 @contextmanager
-def served(*indexes: Path) -> Iterator[str]:
+def served(*indexes: Path, options: tuple[str, ...] = ()) -> Iterator[str]:
     """The real program on a free port, in a process of its own; gives the address that it prints, with its token."""
-    command = [sys.executable, "-m", "vsearch", "serve", *map(str, indexes), "--port", "0"]
+    command = [sys.executable, "-m", "vsearch", "serve", *map(str, indexes), "--port", "0", *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         try:

@@ -227,3 +227,28 @@ def test_copies_of_the_selection(open_page: Open, tmp_path: Path, pictured):
         int(line.split(",")[0]) for line in lines[1:]
     ]
     expect(page.locator("#selection")).to_be_hidden()
+
+
+def test_no_switch_where_the_server_has_no_reranker(open_page: Open):
+    """An address that someone else wrote down may ask for it; nobody is bothered."""
+    page = open_page()
+    with page.expect_response("**/search") as told:
+        page.goto(page.url.partition("#")[0] + "#q=red&rerank=1")
+    assert told.value.ok and "rerank" not in told.value.request.post_data_json
+    expect(page.locator("#rerank-switch")).to_be_hidden()
+
+
+def test_shards_that_did_not_answer_are_named(open_page: Open):
+    """What a server of shards answers, put into the answer of this one."""
+    page = open_page()
+
+    def partial(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, json={**answer.json(), "missing": ["b", "<b>c"]})
+
+    page.route("**/search", partial)
+    ask(page, "red")
+    expect(page.locator("#summary")).to_contain_text("no answer from b, <b>c")
+    page.unroute("**/search")
+    ask(page, "blue")
+    expect(page.locator("#summary")).not_to_contain_text("no answer")

@@ -18,7 +18,7 @@ from vsearch.errors import VsearchError
 
 if TYPE_CHECKING:
     from vsearch.index import Index
-    from vsearch.sources.vectors import Meta
+    from vsearch.sources import EmbeddedSource
 
 
 @click.command("import")
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     "--from", "kind", type=click.Choice(["clip-retrieval"]), help="What wrote FOLDER: its vectors and its tables."
 )
 @click.option(
-    "--encoder", metavar="NAME", help="With --from: what made the vectors; compared with pictures that are here."
+    "--encoder",
+    metavar="NAME",
+    help="What made the vectors, where vsearch has it; compared with pictures that are here.",
 )
-@click.option(
-    "--pictures", metavar="FOLDER", help="With --from: where the pictures are, when the tables have no absolute paths."
-)
+@click.option("--pictures", metavar="FOLDER", help="Where the pictures are, when the table has no absolute paths.")
 @click.option(
     "--name", metavar="NAME", help="What made the vectors; kept with a new index. Default: the name of the file."
 )
@@ -62,42 +62,32 @@ def bring(
     The pictures need not exist. Without a table, or where it has no uri, row 7 is called FILE.npy#7. Rows whose uri
     is known already are replaced. Search with: vsearch query --vector FILE.npy
 
-    With --from clip-retrieval FOLDER everything that clip-retrieval inference wrote there is taken in. Name the
-    encoder that made it, and sentences and pictures can be searched for, and vsearch index adds to it.
+    Name the encoder that made the vectors, and sentences and pictures can be searched for, and vsearch index adds to
+    them. Vectors of any length are taken.
+
+    With --from clip-retrieval FOLDER everything that clip-retrieval inference wrote there is taken in.
     """
     given = [one for one in (vectors, kind) if one]
     if len(given) != 1 or (kind is None) != (folder is None):
         raise click.UsageError("Give --vectors FILE.npy, or --from clip-retrieval FOLDER.")
+    if name and encoder:
+        raise click.UsageError("Give --encoder for what vsearch has, or --name for anything else, not both.")
+    if meta and kind:
+        raise click.UsageError("--from reads its own tables; --meta belongs to --vectors.")
+    from vsearch import sources
+
     if vectors is not None:
-        if encoder or pictures:
-            raise click.UsageError("--encoder and --pictures belong to --from; vectors alone have a --name.")
-        _bring_file(Path(vectors), meta, name, index_path, as_json)
+        source: EmbeddedSource = sources.vector_file(vectors, meta=meta, pictures=pictures)
     elif folder is not None:
-        if meta or (name and encoder):
-            raise click.UsageError("--from reads its own tables, and has an --encoder or a --name.")
-        _bring_folder(Path(folder), pictures, encoder, name, index_path, as_json)
+        source = sources.clip_retrieval(folder, pictures=pictures)
+    _bring(source, encoder, name, index_path, as_json)
 
 
-def _bring_file(file: Path, meta: str | None, name: str | None, index_path: str | None, as_json: bool) -> None:
-    from vsearch.sources.vectors import Meta, read_meta, read_npy
-
-    rows = read_npy(file)
-    told = read_meta(Path(meta), len(rows)) if meta is not None else Meta()
-    place = _place(index_path, file)
-    with _opened(place, _external(name, file, rows.shape[1]), name is not None) as index, progress() as shower:
-        ids = index.add_vectors(_uris(told, file, len(rows)), rows, told.columns, progress=shower)
-        count = len(index)
-    _tell(len(ids), count, file, place, as_json)
-
-
-def _bring_folder(
-    folder: Path, pictures: str | None, encoder: str | None, name: str | None, index_path: str | None, as_json: bool
+def _bring(
+    source: EmbeddedSource, encoder: str | None, name: str | None, index_path: str | None, as_json: bool
 ) -> None:
-    from vsearch.sources import clip_retrieval
-
-    source = clip_retrieval(folder, pictures=pictures)
-    place = _place(index_path, folder)
-    whose = encoder or _external(name, folder, source.dim)
+    place = _place(index_path, Path(source.name))
+    whose = encoder or _external(name, Path(source.name), source.dim)
     with _opened(place, whose, bool(encoder or name)) as index, progress() as shower:
         report = index.add_embedded(source, progress=shower)
         count = len(index)
@@ -105,7 +95,7 @@ def _bring_folder(
         say(f"{report.compared} pictures embedded anew and compared: lowest cosine {report.lowest:.4f}")
     elif encoder:
         say("no picture is here to compare with: that the vectors are of this encoder is taken on trust")
-    _tell(report.added, count, folder, place, as_json)
+    _tell(report.added, count, Path(source.name), place, as_json)
 
 
 def _tell(added: int, count: int, source: Path, place: Path, as_json: bool) -> None:
@@ -153,9 +143,3 @@ def _open(place: Path, encoder: str, named: bool) -> Index:
     if not os.path.lexists(place):
         return create(place, encoder, on_notice=say)
     return open_index(place, write=True, encoder=load_encoder(encoder) if named else None, on_notice=say)
-
-
-def _uris(meta: Meta, file: Path, count: int) -> list[str]:
-    """The uris of the table; where there is none, the file and the number of the row."""
-    given = meta.uris or [""] * count
-    return [uri or f"{file.name}#{row}" for row, uri in enumerate(given)]

@@ -25,6 +25,9 @@ PORT = 7700
 @click.option("--allow-host", metavar="NAME", multiple=True, help="A further name by which browsers reach the server.")
 @click.option("--writable", is_flag=True, help="Let clients add pictures and forget them.")
 @click.option("--rerank", metavar="FOLDER", help="A re-ranker that clients may ask for; see train-reranker.")
+@click.option(
+    "--ray", metavar="ADDRESS", help="Search the indexes as shards of one collection, on a Ray cluster or local."
+)
 @click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
 def serve(
     indexes: tuple[str, ...],
@@ -36,6 +39,7 @@ def serve(
     allow_host: tuple[str, ...],
     writable: bool,
     rerank: str | None,
+    ray: str | None,
     open_page: bool,
 ) -> None:
     """Serve a page to search with, and the same as an HTTP API.
@@ -59,9 +63,8 @@ def serve(
     elif not no_token and socket_path is None:
         token = make_token()
     place = Path(socket_path) if socket_path else None
-    settings = Settings(
-        host, port, place, token, frozenset(allow_host), writable, reranker=Path(rerank) if rerank else None
-    )
+    reranker = Path(rerank) if rerank else None
+    settings = Settings(host, port, place, token, frozenset(allow_host), writable, reranker=reranker, ray=ray)
 
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # any client can make it warn
 

@@ -49,6 +49,9 @@ def _settings(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--general", metavar="PAIRS", help="Pairs of another kind: what is forgotten there is kept within 2 points."
 )
+@click.option(
+    "--look-alikes", metavar="INDEX", help="With --hard-batches: an index by whose vectors pictures are alike."
+)
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint.")
 @click.option("--no-wise", is_flag=True, help="Keep the new weights as they are, not the best mix with the old ones.")
 @click.option("--device", metavar="NAME", help="cpu or cuda. Default: a GPU when there is one.")
@@ -79,6 +82,7 @@ def train(pairs: str, out: str, encoder: str, as_json: bool, **options: Any) -> 
             validation=read(options["val"]),
             general=read(options["general"]),
             config=config,
+            look_alikes=Path(options["look_alikes"]) if options["look_alikes"] else None,
             resume=options["resume"],
             device=options["device"],
             on_notice=tell,

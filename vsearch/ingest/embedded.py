@@ -13,7 +13,7 @@ import numpy as np
 from vsearch.errors import DimensionMismatch
 from vsearch.ingest.ondisk import compare
 from vsearch.ingest.vectors import add_vectors, name_of
-from vsearch.sources import ClipRetrieval
+from vsearch.sources import EmbeddedSource
 from vsearch.store import Store
 from vsearch.types import Progress
 
@@ -42,7 +42,7 @@ class EmbeddedReport:
 
 def add_embedded(
     store: Store,
-    source: ClipRetrieval,
+    source: EmbeddedSource,
     encoder: Encoder | None,
     progress: Callable[[Progress], None] | None = None,
 ) -> EmbeddedReport:
@@ -53,10 +53,10 @@ def add_embedded(
     started = time.monotonic()
     if source.dim != (dim := store.encoder_info.dim):
         raise DimensionMismatch(
-            f"{source.folder}: has vectors of {source.dim} dimensions, and {store.encoder_info.name} makes {dim}; "
+            f"{source.name}: has vectors of {source.dim} dimensions, and {store.encoder_info.name} makes {dim}; "
             f"name the encoder that made them"
         )
-    cosines = [] if encoder is None else compare(encoder, _sample(source), str(source.folder))
+    cosines = [] if encoder is None else compare(encoder, _sample(source), source.name)
     done = 0
     for part in source:
 
@@ -70,11 +70,11 @@ def add_embedded(
     return EmbeddedReport(done, len(cosines), cosines[0] if cosines else None, time.monotonic() - started)
 
 
-def _sample(source: ClipRetrieval) -> Iterator[tuple[bytes, NDArray[np.floating]]]:
+def _sample(source: EmbeddedSource) -> Iterator[tuple[bytes, NDArray[np.floating]]]:
     """Paths and vectors of up to 64 pictures that are on disk, from parts and rows evenly spread."""
     numbers = _spread(len(source.parts), SAMPLE_PARTS)
     for number in numbers:
-        part = source.read(source.parts[number])
+        part = source.read(number)
         names = [(row, name_of(part.uris[row])) for row in _spread(len(part.rows), TRIES)]
         there = [(row, name) for row, name in names if name.startswith(b"/") and os.path.isfile(name)]
         for at in _spread(len(there), SAMPLE // len(numbers)):

@@ -13,6 +13,7 @@ from vsearch.errors import QueryError
 from vsearch.server import answers, schemas
 from vsearch.server.cursors import NONE, pages_of
 from vsearch.server.pixels import as_file
+from vsearch.server.shards import Shards
 from vsearch.types import Box, Crop, Query
 from vsearch.types import Part as Term
 
@@ -32,6 +33,9 @@ def search(service: Service, asked: schemas.Search) -> schemas.Answer:
         return _next(service, asked.cursor)
     with ExitStack() as files:
         query = Query(*(_term(part, files) for part in asked.parts))
+        collection = service.collection(asked.collection)
+        if isinstance(collection, Shards):
+            return collection.search(query, asked)
         depth, order = _order(service, asked) if asked.rerank else (0, None)
 
         def pages(index: Index) -> Iterator[Hits]:

@@ -14,12 +14,12 @@ from vsearch import files
 from vsearch.decode.formats import picture_format
 from vsearch.errors import NotAnImage
 from vsearch.server import answers, schemas
+from vsearch.server.collection import Collection
 from vsearch.server.faults import Refused
 from vsearch.types import Item
 
 if TYPE_CHECKING:
     from vsearch.index import Index
-    from vsearch.server.collection import Collection
     from vsearch.server.service import Service
 
 _SUFFIXES = {"JPEG": "jpg", "WebP": "webp"}
@@ -40,11 +40,10 @@ class _One:
 
 def add(service: Service, asked: schemas.NewItem) -> schemas.Added:
     """Keep a picture in the folder NAME.uploads beside the index, and index it."""
-    _check(service)
+    collection = _writable(service, asked.collection)
     kind = picture_format(asked.image[:16])
     if kind is None:
         raise NotAnImage("the first bytes are of no supported format")
-    collection = service.collection(asked.collection)
     path = _place(collection, asked, kind)
     made = _write(path, asked.image)
 
@@ -68,8 +67,7 @@ def add(service: Service, asked: schemas.NewItem) -> schemas.Added:
 
 def remove(service: Service, id: int, asked: schemas.Of) -> schemas.Removed:
     """Forget a picture; its file is deleted only if it came by POST /items."""
-    _check(service)
-    collection = service.collection(asked.collection)
+    collection = _writable(service, asked.collection)
 
     def removed(index: Index) -> bytes:
         with index.store.snapshot() as snapshot:
@@ -83,9 +81,12 @@ def remove(service: Service, id: int, asked: schemas.Of) -> schemas.Removed:
     return schemas.Removed(1)
 
 
-def _check(service: Service) -> None:
-    if not service.settings.writable:
+def _writable(service: Service, name: str | None) -> Collection:
+    """A collection that may be changed; shards never are, so that ``Settings`` refuses both together."""
+    collection = service.collection(name) if service.settings.writable else None
+    if not isinstance(collection, Collection):
         raise Refused(403, "ReadOnly", "this server only reads; start it with --writable to change collections")
+    return collection
 
 
 def _folder(collection: Collection) -> Path:

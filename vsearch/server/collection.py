@@ -71,6 +71,18 @@ class Collection:
 
         return self.ask(edited)
 
+    def count(self) -> int:
+        """How many pictures can be found."""
+        return self.ask(len)
+
+    def warm(self) -> None:
+        """Load what the first query would wait for.  Raises VsearchError where texts cannot be embedded."""
+        self.ask(lambda index: index.encoder.encode_texts(["a picture"]))
+
+    def holding(self, id: int) -> tuple[Collection, int]:
+        """Where a picture is, and its id there; of shards it is one of them."""
+        return self, id
+
     def close(self) -> None:
         """Release the index."""
         with self._guard:

@@ -46,7 +46,7 @@ class Endpoint:
 
 def _health(service: Service, _: schemas.Nothing) -> schemas.Health:
     for collection in service.collections.values():
-        collection.ask(len)
+        collection.count()
     return schemas.Health("ok")
 
 

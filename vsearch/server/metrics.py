@@ -32,5 +32,5 @@ class Metrics:
 
     def text(self) -> bytes:
         """All of it in Prometheus' text format."""
-        self._pictures.set(sum(collection.ask(len) for collection in self._service.collections.values()))
+        self._pictures.set(sum(collection.count() for collection in self._service.collections.values()))
         return generate_latest(self._registry)

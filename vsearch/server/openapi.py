@@ -21,6 +21,7 @@ _FAULTS = {
     "415": "The body is not JSON.",
     "422": "The request is not what the route takes; the message says why.",
     "429": "Too many wrong tokens.",
+    "501": "A collection of shards cannot do this.",
     "503": "Too much to do; try again.",
 }
 

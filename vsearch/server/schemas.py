@@ -160,6 +160,7 @@ class Answer(Out):
 
     confidence: that of the best hit of all pages.  nothing_matches: whether it is so low that the collection seems to
     know nothing about the query; the nearest are there all the same.  generation: changes whenever answers may.
+    missing: shards that did not answer in time, where the collection is one of shards: better hits may be missing too.
     """
 
     hits: list[Hit]
@@ -168,6 +169,7 @@ class Answer(Out):
     nothing_matches: bool
     generation: str
     milliseconds: float
+    missing: list[str] = []  # noqa: RUF012 (msgspec copies it)
 
 
 class Item(Out):

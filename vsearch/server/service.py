@@ -16,6 +16,7 @@ from vsearch.server.metrics import Metrics
 from vsearch.server.pixels import Pixels
 from vsearch.server.plane import Maps
 from vsearch.server.settings import Settings
+from vsearch.server.shards import NAME, Shards
 from vsearch.server.tokens import Tokens
 from vsearch.server.work import Work
 
@@ -30,13 +31,18 @@ class Service:
         self.settings = settings
         self.pixels = Pixels(settings.limits)
         self.reranking = self._reranking()
-        self.collections = collections(paths, self.pixels.decode)
+        self.collections = self._collections(paths)
         self.cursors = Cursors()
         self.maps = Maps()
         self.tokens = Tokens(settings.token)
         self.work = Work(settings.limits)
         self.metrics = Metrics(self)
         self.started = time.time()
+
+    def _collections(self, paths: list[Path]) -> dict[str, Collection | Shards]:
+        if self.settings.ray is None:
+            return {**collections(paths, self.pixels.decode)}
+        return {NAME: Shards(self.settings.ray, paths, self.pixels.decode)}
 
     def _reranking(self) -> Reranking | None:
         folder, limits = self.settings.reranker, self.settings.limits
@@ -46,7 +52,7 @@ class Service:
 
         return Reranking(folder, self.pixels, limits.work_seconds / 2)
 
-    def collection(self, name: str | None) -> Collection:
+    def collection(self, name: str | None) -> Collection | Shards:
         """The collection of a name, or the first.  Raises Refused."""
         if name is None:
             return next(iter(self.collections.values()))
@@ -58,7 +64,7 @@ class Service:
         """Load what the first query of each collection would wait for.  One that cannot embed texts has nothing."""
         for collection in self.collections.values():
             with suppress(VsearchError):
-                collection.ask(lambda index: index.encoder.encode_texts(["a picture"]))
+                collection.warm()
         if self.reranking is not None:
             self.reranking.warm()
 

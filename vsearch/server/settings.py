@@ -45,6 +45,7 @@ class Settings:
     host, port: an address of this machine, port 0 for a free one.  socket: path of a Unix socket instead.
     token: what every request for data must carry; None lets everyone in, which only loopback and a Unix socket allow.
     hosts: further names under which browsers may reach the server.  reranker: folder of one that clients may ask for.
+    ray: address of a cluster on which the indexes are searched as shards of one collection; None: each is one.
     """
 
     host: str = "127.0.0.1"
@@ -55,6 +56,7 @@ class Settings:
     writable: bool = False
     limits: Limits = field(default_factory=Limits)
     reranker: Path | None = None
+    ray: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse to be open to others without a token.  Raises QueryError."""
@@ -63,6 +65,8 @@ class Settings:
                 f"{self.host} can be reached from other machines, so a token is needed: leave out --no-token, "
                 f"or serve on 127.0.0.1"
             )
+        if self.ray is not None and (self.writable or self.reranker is not None):
+            raise QueryError("shards are neither written to nor re-ranked: leave out --writable and --rerank, or --ray")
         if self.token is not None and len(self.token) < 32:
             raise QueryError("a token has 32 characters or more; let vsearch make one: --token-file FILE")
 

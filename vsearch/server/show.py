@@ -17,6 +17,7 @@ from vsearch.decode.formats import picture_format
 from vsearch.filters import facets
 from vsearch.server import answers, schemas
 from vsearch.server.opening import Opened, open_picture
+from vsearch.server.shards import Shards
 
 if TYPE_CHECKING:
     from vsearch.index import Index
@@ -36,13 +37,20 @@ def collections(service: Service, _: schemas.Nothing) -> schemas.Collections:
     """List what there is to search."""
     writable = service.settings.writable
     described = partial(answers.collection, writable=writable, reranks=service.reranking is not None)
-    told = [one.ask(partial(described, name=one.name)) for one in service.collections.values()]
-    return schemas.Collections(told)
+    return schemas.Collections(
+        [
+            one.described() if isinstance(one, Shards) else one.ask(partial(described, name=one.name))
+            for one in service.collections.values()
+        ]
+    )
 
 
 def item(service: Service, id: int, asked: schemas.Of) -> schemas.Item:
     """Tell all that is known of one picture."""
-    return service.collection(asked.collection).ask(lambda index: answers.item(index, id))
+    collection, own = service.collection(asked.collection).holding(id)
+    told = collection.ask(lambda index: answers.item(index, own))
+    told.id = id
+    return told
 
 
 def count(service: Service, asked: schemas.Filtered) -> schemas.Facets:
@@ -63,7 +71,8 @@ def count(service: Service, asked: schemas.Filtered) -> schemas.Facets:
 
 def thumb(service: Service, id: int, asked: schemas.Thumb, have: str | None) -> Response:
     """Send a picture as a small JPEG without metadata."""
-    opened, name = service.collection(asked.collection).ask(lambda index: _opened(index, id))
+    collection, own = service.collection(asked.collection).holding(id)
+    opened, name = collection.ask(lambda index: _opened(index, own))
     try:
         return _jpeg(service, opened, asked.size, f'"{name}-{asked.size}"', have)
     finally:
@@ -72,7 +81,8 @@ def thumb(service: Service, id: int, asked: schemas.Thumb, have: str | None) -> 
 
 def image(service: Service, id: int, asked: schemas.Of, have: str | None) -> Response:
     """Send the file itself, if it is of a format that browsers show; else a large JPEG of it."""
-    opened, name = service.collection(asked.collection).ask(lambda index: _opened(index, id))
+    collection, own = service.collection(asked.collection).holding(id)
+    opened, name = collection.ask(lambda index: _opened(index, own))
     with ExitStack() as unless_sent:
         file = unless_sent.enter_context(open(opened.fd, "rb", buffering=0))
         media_type = MEDIA_TYPES.get(picture_format(os.pread(opened.fd, 16, 0)) or "")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self, cast
 
 from vsearch.errors import QueryError
-from vsearch.query import embed
+from vsearch.query import Decode, decode_alone, embed
 from vsearch.types import EncoderInfo, Query
 
 if TYPE_CHECKING:
@@ -32,12 +32,14 @@ class Asked:
     hidden: frozenset[bytes]
 
 
-def ask(query: Query, info: EncoderInfo, encoder: Callable[[], Encoder], include_query: bool) -> Asked:
+def ask(
+    query: Query, info: EncoderInfo, encoder: Callable[[], Encoder], include_query: bool, decode: Decode = decode_alone
+) -> Asked:
     """Embed a query.  Raises QueryError, also for a picture named by id, and what ``vsearch.query.embed`` raises."""
     if any(isinstance(part.value, int) for part in query.parts):
         raise QueryError("the query names a picture by id, which one shard alone knows; give its path instead")
     store = _Elsewhere(info)
-    told = embed(query, cast("Store", store), lambda _: encoder())
+    told = embed(query, cast("Store", store), lambda _: encoder(), decode=decode)
     return Asked(told.vector[0], told.modality, frozenset() if include_query else frozenset(store.asked_for))
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Self
 
 from vsearch.embed import load_encoder
 from vsearch.errors import ClusterError, EncoderMismatch, QueryError
 from vsearch.hits import check_k
+from vsearch.query import Decode, decode_alone
 from vsearch.sharded.asked import ask
 from vsearch.sharded.hits import ShardedHits, gathered
 from vsearch.sharded.place import Place
@@ -38,6 +39,8 @@ class ShardedIndex:
             raise QueryError("an index of no shards; name one or more indexes")
         self._ray = cluster.ray
         self._encoder: Encoder | None = None
+        self._through: Callable[[Encoder], Encoder] = lambda encoder: encoder
+        self._decode: Decode = decode_alone
         self._lock = threading.Lock()
         named = [os.path.abspath(path) for path in paths]
         self.places = [Place(self._ray, number, path, replicas) for number, path in enumerate(named)]
@@ -65,6 +68,14 @@ class ShardedIndex:
         for place in self.places:
             place.close()
 
+    def route(self, *, encoder: Callable[[Encoder], Encoder], decode: Decode) -> None:
+        """Embed and read query pictures as ``Index.route`` says; for servers, before the first search."""
+        self._through, self._decode = encoder, decode
+
+    def warm(self) -> None:
+        """Load the encoder, which the first query would wait for.  Raises EncoderError."""
+        self._loaded().encode_texts(["a picture"])
+
     def search(
         self,
         query: str | QueryValue | Query,
@@ -84,7 +95,7 @@ class ShardedIndex:
         """
         check_k(k)
         told = query if isinstance(query, Query) else Query(query)
-        asked = ask(told, self.encoder_info, self._loaded, include_query)
+        asked = ask(told, self.encoder_info, self._loaded, include_query, self._decode)
         options = {"modality": modality or asked.modality, "where": where}
         answers = Scatter(self._ray, self.places, self._lock, (asked, k, options)).gather(patience)
         missing = tuple(place.path for place in self.places if place.number not in answers)
@@ -95,5 +106,5 @@ class ShardedIndex:
     def _loaded(self) -> Encoder:
         with self._lock:
             if self._encoder is None:
-                self._encoder = load_encoder(self.encoder_info.name, expect=self.encoder_info)
+                self._encoder = self._through(load_encoder(self.encoder_info.name, expect=self.encoder_info))
             return self._encoder

@@ -9,12 +9,14 @@ from vsearch.members.address import kind_of, resolve
 from vsearch.sources.archive import EVERY, Archive, archive, is_compressed_tar
 from vsearch.sources.chain import Chain, chain, walk
 from vsearch.sources.clip_retrieval import ClipRetrieval, clip_retrieval
+from vsearch.sources.embedded import EmbeddedSource
 from vsearch.sources.files import Files, files, listing
 from vsearch.sources.folder import Folder, folder
 from vsearch.sources.img2dataset import Img2dataset, has_tables, img2dataset
 from vsearch.sources.protocol import AnyPath, Source
 from vsearch.sources.suffixes import PICTURE_SUFFIXES
 from vsearch.sources.table import Table, table
+from vsearch.sources.vector_file import VectorFile, vector_file
 
 __all__ = [
     "PICTURE_SUFFIXES",
@@ -22,11 +24,13 @@ __all__ = [
     "Archive",
     "Chain",
     "ClipRetrieval",
+    "EmbeddedSource",
     "Files",
     "Folder",
     "Img2dataset",
     "Source",
     "Table",
+    "VectorFile",
     "archive",
     "chain",
     "clip_retrieval",
@@ -36,6 +40,7 @@ __all__ = [
     "listing",
     "source_for",
     "table",
+    "vector_file",
     "walk",
 ]
 

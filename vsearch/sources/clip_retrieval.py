@@ -15,30 +15,18 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vsearch.errors import SourceError
+from vsearch.sources.embedded import Embedded, placed
 from vsearch.sources.img2dataset import Keys
 from vsearch.sources.protocol import AnyPath
 from vsearch.sources.vectors import holds_vectors, read_npy
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 VECTORS, TABLES = "img_emb", "metadata"
 PATH, CAPTION = "image_path", "caption"
 # Left by pandas where the rows of a table had names.
 _NO_COLUMN = re.compile(r"__index_level_\d+__")
-
-
-@dataclass(frozen=True)
-class Embedded:
-    """Vectors and what is known of each: n uris, (n, dim) floats, columns of n values."""
-
-    uris: list[str | Path]
-    rows: NDArray[np.floating]
-    columns: dict[str, list[Any]]
 
 
 @dataclass(frozen=True)
@@ -63,20 +51,20 @@ class ClipRetrieval:
         return sum(part.count for part in self.parts)
 
     def __iter__(self) -> Iterator[Embedded]:
-        return map(self.read, self.parts)
+        return map(self.read, range(len(self.parts)))
 
-    def read(self, part: Part) -> Embedded:
+    @property
+    def name(self) -> str:
+        """What errors call it."""
+        return str(self.folder)
+
+    def read(self, number: int) -> Embedded:
         """One part; its vectors stay on disk until they are used.  Raises SourceError."""
+        part = self.parts[number]
         columns = _columns(part.table)
         told = columns.pop(PATH, None) or [None] * part.count
         names = [str(name) if name else f"{part.vectors.name}#{row}" for row, name in enumerate(told)]
-        return Embedded([self._place(name) for name in names], read_npy(part.vectors), columns)
-
-    def _place(self, name: str) -> str | Path:
-        """Where the picture is: a path as it was written, else what ``pictures`` has of that name, else the name."""
-        if self.keys is None or os.path.isabs(name) or "://" in name:
-            return name
-        return self.keys.find(name) or name
+        return Embedded([placed(name, self.keys) for name in names], read_npy(part.vectors), columns)
 
 
 def clip_retrieval(folder: AnyPath, *, pictures: AnyPath | None = None) -> ClipRetrieval:

@@ -1,4 +1,4 @@
-"""Pictures that the encoder takes for similar: batches of them are hard to tell apart."""
+"""Pictures that an encoder takes for similar: batches of them are hard to tell apart."""
 
 from __future__ import annotations
 
@@ -22,7 +22,12 @@ def look_alikes(trainee: Trainee, inputs: Inputs, count: int) -> NDArray[np.int6
     vectors = trainee.vectors(inputs)[1]
     if len(vectors) != len(inputs.pairs):
         raise TrainError("look-alikes need every picture; remove those that cannot be decoded, or use --hard-batches 0")
-    rows = vectors.astype(np.float16)
+    return nearest(vectors.astype(np.float16), count)
+
+
+def nearest(rows: NDArray[np.float16], count: int) -> NDArray[np.int64]:
+    """For each row (n, dim) of unit length the ``count`` nearest, itself among them: (n, count); -1 for none."""
+    vectors = rows.astype(np.float32)
     blocks = [(np.arange(at, min(at + BLOCK, len(rows))), rows[at : at + BLOCK]) for at in range(0, len(rows), BLOCK)]
     found = [
         topk(vectors[at : at + QUERIES], blocks, count, lambda ids: np.ones(len(ids), bool))[1]

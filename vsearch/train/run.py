@@ -11,14 +11,16 @@ from typing import Any
 from vsearch import files
 from vsearch.errors import TrainError
 from vsearch.train import checkpoint, wise
-from vsearch.train.alike import look_alikes
+from vsearch.train.alike import look_alikes as mined
+from vsearch.train.alike import nearest
 from vsearch.train.config import TrainConfig
 from vsearch.train.loop import Data, Loop, Moment, recall
 from vsearch.train.pairs import Notice, Pairs, hold_out, overlap
 from vsearch.train.record import board, write_history
 from vsearch.train.sampler import Sampler
 from vsearch.train.starting import starting
-from vsearch.train.trainee import Inputs, Trainee, restore, snapshot
+from vsearch.train.stored import StoredVectors
+from vsearch.train.trainee import Ids, Inputs, Trainee, restore, snapshot
 from vsearch.train.world import World, join
 
 CHECKPOINTS, BEST, CACHE = "checkpoints", "best", "cache"
@@ -53,6 +55,7 @@ def train(
     validation: Pairs | None = None,
     general: Pairs | None = None,
     config: TrainConfig = TrainConfig(),  # noqa: B008 (frozen)
+    look_alikes: Path | None = None,
     resume: bool = False,
     device: str | None = None,
     on_notice: Notice | None = None,
@@ -62,19 +65,24 @@ def train(
     """Fine-tune an encoder on pairs; the result is an encoder in ``out/best``.
 
     validation: pairs to measure with; without, a share of the pictures is held out.  general: pairs of another kind,
-    by which WiSE-FT sees what was forgotten.  resume: go on from the last checkpoint in ``out``.
+    by which WiSE-FT sees what was forgotten.  look_alikes: an index that holds all pictures to train on, of any
+    encoder; what is alike in ``config.hard_batches`` is told by its vectors.  resume: go on from the last checkpoint
+    in ``out``.
     Under ``torchrun`` every process calls this with the same arguments; the first one writes.
     Raises TrainError, LossNotFinite, CheckpointMismatch, EncoderError, DiskFull.
     """
     if len(pairs) < 2:
         raise TrainError("one picture is too few to train on: there is nothing to tell it from. Give more pairs.")
+    if look_alikes is not None and not config.hard_batches:
+        raise TrainError("an index of look-alikes is of use for batches of them only; give --hard-batches N as well")
     tell = on_notice or (lambda _: None)
     with join(device) as world:
         trainee = starting(encoder, config, world, out / CACHE, tell, on_features or (lambda *_: None))
-        identity = _identity(trainee, pairs, validation, config, world)
+        stored = StoredVectors(look_alikes, pairs) if look_alikes is not None else None
+        identity = _identity(trainee, pairs, validation, config, world, stored)
         state = _found(out, identity, resume)
         with world.first_goes_first():  # what it computes of frozen towers, the others read
-            data = _prepared(trainee, pairs, validation, general, config, tell)
+            data = _prepared(trainee, pairs, validation, general, config, stored, tell)
         with closing(data):
             written = board(out) if world.first else None
 
@@ -93,7 +101,12 @@ def train(
 
 
 def _identity(
-    trainee: Trainee, pairs: Pairs, validation: Pairs | None, config: TrainConfig, world: World
+    trainee: Trainee,
+    pairs: Pairs,
+    validation: Pairs | None,
+    config: TrainConfig,
+    world: World,
+    stored: StoredVectors | None,
 ) -> dict[str, Any]:
     """What must be the same for a checkpoint to be this run's."""
     return {
@@ -102,6 +115,7 @@ def _identity(
         "pairs": pairs.digest,
         "validation": validation.digest if validation is not None else None,
         "processes": world.size,
+        "look_alikes": stored.digest if stored is not None else None,
         **config.told(),
     }
 
@@ -123,6 +137,7 @@ def _prepared(
     validation: Pairs | None,
     general: Pairs | None,
     config: TrainConfig,
+    stored: StoredVectors | None,
     tell: Notice,
 ) -> Data:
     own, held = hold_out(pairs, config.hold_out, config.seed) if validation is None else (pairs, validation)
@@ -134,12 +149,17 @@ def _prepared(
             f"{len(inputs.pairs)} of {len(pairs)} pictures are left to train on, after those held out for validation "
             "and those that cannot be decoded: too few to tell from each other. Give more pairs."
         )
-    alike = look_alikes(trainee, inputs, config.hard_batches) if config.hard_batches else None
-    sampler = Sampler(inputs.pairs, config, alike)
+    sampler = Sampler(inputs.pairs, config, _alike(trainee, inputs, config.hard_batches, stored))
     if sampler.batch < config.batch:
         tell(f"a batch of {config.batch:,} is more than there is; each step takes all {sampler.batch:,}")
     elsewhere = trainee.inputs(general) if general is not None else None
     return Data(inputs, trainee.inputs(held), elsewhere, sampler)
+
+
+def _alike(trainee: Trainee, inputs: Inputs, count: int, stored: StoredVectors | None) -> Ids | None:
+    if not count:
+        return None
+    return mined(trainee, inputs, count) if stored is None else nearest(stored.of(inputs.pairs), count)
 
 
 def _finish(

@@ -9,7 +9,8 @@ import * as keys from "./keys.js";
 import * as map from "./map.js";
 import * as panel from "./panel.js";
 import * as pictures from "./pictures.js";
-import { isUnwanted, know } from "./question.js";
+import { isUnwanted, know, query } from "./question.js";
+import * as rerank from "./rerank.js";
 import * as results from "./results.js";
 import * as selection from "./selection.js";
 import { signIn, takeToken } from "./session.js";
@@ -17,7 +18,8 @@ import { change, get, restore, watch } from "./state.js";
 import * as theme from "./theme.js";
 
 const TYPING = 160;
-const ASKED = ["collection", "text", "parts", "folder", "from", "to", "values", "where"];
+const TYPING_RERANKED = 600; // each question costs the server many times as much, and it answers two at once
+const ASKED = ["collection", "text", "parts", "folder", "from", "to", "values", "where", "rerank"];
 let typing = 0;
 let offered = [];
 
@@ -42,7 +44,7 @@ function setUpSearch() {
   const input = $("query");
   input.addEventListener("input", () => {
     clearTimeout(typing);
-    typing = setTimeout(() => change({ text: input.value, view: "grid" }, { replace: true }), TYPING);
+    typing = setTimeout(() => change({ text: input.value, view: "grid" }, { replace: true }), get().rerank ? TYPING_RERANKED : TYPING);
   });
   $("search").addEventListener("submit", (event) => {
     event.preventDefault();
@@ -72,6 +74,7 @@ function changed(state, before) {
   if (state.collection !== before.collection) moveTo(state.collection);
   chips.draw(state);
   filters.draw(state);
+  rerank.draw(state, query(state));
   showView(state);
   if (ASKED.some((name) => state[name] !== before[name])) results.ask();
   if (state.open === null) {
@@ -92,7 +95,9 @@ function showView(state) {
 function moveTo(name) {
   api.use(name);
   $("collection").value = name || offered[0]?.name || "";
-  const columns = (offered.find((each) => each.name === name) || offered[0])?.columns || [];
+  const collection = offered.find((each) => each.name === name) || offered[0];
+  const columns = collection?.columns || [];
+  rerank.offer(Boolean(collection?.reranks));
   filters.explain(columns);
   know(columns);
   filters.forget();
@@ -124,6 +129,7 @@ map.setUp(actions);
 keys.setUp(actions);
 pictures.setUp();
 filters.setUp();
+rerank.setUp();
 results.setUp(() => signIn(start));
 selection.setUp((hits) => {
   const parts = hits.slice(0, 12).map((hit) => ({ kind: "id", value: hit.id, weight: 1 }));

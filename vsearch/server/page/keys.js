@@ -64,7 +64,7 @@ function escape(event) {
   if (panel.isOpen()) return change({ open: null });
   if (filters.isOpen() && matchMedia("(max-width: 900px)").matches) return filters.toggle(false);
   if (selection.size()) return selection.clear();
-  const { collection, view } = get();
-  change({ ...empty(), collection, view });
+  const { collection, view, rerank } = get();
+  change({ ...empty(), collection, view, rerank });
   $("query").focus();
 }

@@ -5,6 +5,7 @@ import { $, button, el } from "./dom.js";
 import * as filters from "./filters.js";
 import * as grid from "./grid.js";
 import * as map from "./map.js";
+import * as rerank from "./rerank.js";
 import { announce } from "./say.js";
 import { condition, inWords, query } from "./question.js";
 import { change, empty, get } from "./state.js";
@@ -27,7 +28,9 @@ function request(state, signal, after) {
   const question = query(state);
   const where = condition(state) || undefined;
   if (question === null) return api.browse({ where, cursor: after, k: PAGE }, signal);
-  return api.search(after ? { parts: [], cursor: after, k: PAGE } : { ...question, where, k: PAGE }, signal);
+  if (after) return api.search({ parts: [], cursor: after, k: PAGE }, signal);
+  const reranked = rerank.wanted(state, question) ? { rerank: true } : {};
+  return api.search({ ...question, ...reranked, where, k: PAGE }, signal);
 }
 
 export async function ask() {
@@ -91,7 +94,9 @@ function summary(state, answer) {
   const found = grid.all().length;
   const many = cursor ? "" : `${count(found, "picture")}`;
   const sure = answer.confidence === null ? "" : `best match ${percent(answer.confidence)}, ${sureness(answer.confidence)}`;
-  const told = query(state) ? [sure || "best matches first", many] : ["newest first", many];
+  const order = rerank.wanted(state, query(state) || { parts: [] }) ? "re-ranked" : "";
+  const told = query(state) ? [sure || "best matches first", order, many] : ["newest first", many];
+  if (answer.missing?.length) told.push(`no answer from ${answer.missing.join(", ")}`);
   const text = told.filter(Boolean).join(" \u00b7 ");
   $("summary").textContent = found ? text.charAt(0).toUpperCase() + text.slice(1) : "";
   $("timing").textContent = found && answer.milliseconds !== undefined ? `${answer.milliseconds.toFixed(0)} ms` : "";
@@ -114,7 +119,7 @@ function notice(state, answer) {
 
 function nothing(box, state) {
   box.classList.add("empty");
-  const { collection, view } = state;
+  const { collection, view, rerank: reranks } = state;
   const filtered = condition(state) !== "";
   const lost = state.parts.length || state.text.trim();
   const title = filtered ? "No picture passes the filters" : lost ? "Nothing found" : "No pictures yet";
@@ -122,7 +127,7 @@ function nothing(box, state) {
   box.replaceChildren(el("strong", { text: title }), el("p", { class: "quiet", text: hint }),
     el("div", { class: "actions" },
       filtered ? button("Take the filters away", () => change({ folder: "", from: "", to: "", values: [], where: "" })) : null,
-      lost ? button("Start again", () => change({ ...empty(), collection, view })) : null));
+      lost ? button("Start again", () => change({ ...empty(), collection, view, rerank: reranks })) : null));
 }
 
 function fail(error, later = false) {

@@ -3,10 +3,12 @@
 /**
  * parts: [{kind: "text" | "id" | "image" | "mark", value, weight}]; the value of an image is its key in uploads.js,
  * a mark is the id of a picture that was marked as right (weight 1) or wrong (-1).
- * values: [[column, value]]; open: id of the picture in the side panel.
+ * values: [[column, value]]; rerank: whether the best are read together with the words; open: id of the picture in
+ * the side panel.
  */
 export const empty = () => ({
-  collection: "", text: "", parts: [], folder: "", from: "", to: "", values: [], where: "", view: "grid", open: null,
+  collection: "", text: "", parts: [], folder: "", from: "", to: "", values: [], where: "", rerank: false,
+  view: "grid", open: null,
 });
 
 const KINDS = new Set(["text", "id", "image", "mark"]);
@@ -20,6 +22,7 @@ export function encode(state) {
   for (const part of state.parts) told.append("p", `${part.weight}:${part.kind}:${part.value}`);
   for (const name of ["folder", "from", "to", "where"]) if (state[name]) told.set(name, state[name]);
   for (const [column, value] of state.values) told.append("v", `${column}=${value}`);
+  if (state.rerank) told.set("rerank", "1");
   if (state.view === "map") told.set("view", "map");
   if (state.open !== null) told.set("open", state.open);
   return told.toString();
@@ -40,6 +43,7 @@ export function decode(fragment) {
     to: day("to"),
     values: told.getAll("v").map(split).filter(Boolean),
     where: told.get("where") || "",
+    rerank: told.get("rerank") === "1",
     view: told.get("view") === "map" ? "map" : "grid",
     open: open !== null && /^\d{1,15}$/.test(open) ? Number(open) : null,
   };
