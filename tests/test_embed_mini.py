@@ -1,3 +1,4 @@
+import json
 import math
 import os
 import subprocess
@@ -7,9 +8,11 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 
 from vsearch.embed import check_encoders, colours, load_encoder, presets, resolve, weights
 from vsearch.embed.classnames import imagenet_classnames
+from vsearch.embed.heads import BUNDLED_HEADS
 from vsearch.embed.mini import Mini, mixed
 from vsearch.embed.minilm import MiniLM
 from vsearch.errors import EncoderError, EncoderMismatch, EncoderUnavailable
@@ -21,6 +24,7 @@ with warnings.catch_warnings():
 
     from vsearch.embed import lite2
 
+NAMES = ("0.weight", "0.bias", "1.weight", "1.bias")
 TEXTS = [
     "red apple on a wooden table",
     "",
@@ -37,13 +41,18 @@ def mini():
 
 
 @pytest.fixture(scope="module")
+def untrained():
+    return load_encoder("mini:untrained")
+
+
+@pytest.fixture(scope="module")
 def pixels():
     from vsearch.embed.precision import probe_pixels
 
     return probe_pixels(260)[:2]
 
 
-def test_text_vectors_equal_those_of_the_reference_implementation(mini):
+def test_text_vectors_equal_those_of_the_reference_implementation(untrained):
     folder = weights.checked(weights.MINILM_WEIGHTS).parent
     tokenizer, bert = AutoTokenizer.from_pretrained(folder), BertModel.from_pretrained(folder).eval()
     tokens = tokenizer(TEXTS, padding=True, truncation=True, max_length=256, return_tensors="pt")
@@ -53,7 +62,7 @@ def test_text_vectors_equal_those_of_the_reference_implementation(mini):
     means = ((hidden * mask).sum(1) / mask.sum(1)).numpy()
     np.testing.assert_allclose(MiniLM().encode(TEXTS), means, atol=1e-5)
     expected = means / np.linalg.norm(means, axis=1, keepdims=True)
-    np.testing.assert_allclose(mini.encode_texts(TEXTS), expected, atol=1e-5)
+    np.testing.assert_allclose(untrained.encode_texts(TEXTS), expected, atol=1e-5)
 
 
 def test_a_text_has_the_same_vector_alone_and_in_any_batch(mini):
@@ -63,7 +72,7 @@ def test_a_text_has_the_same_vector_alone_and_in_any_batch(mini):
     assert mini.encode_texts([]).shape == (0, 384)
 
 
-def test_image_vectors_equal_the_formula_written_as_loops(mini, pixels):
+def test_image_vectors_equal_the_formula_written_as_loops(untrained, pixels):
     network = timm.create_model("tf_efficientnet_lite2", pretrained=False).eval()
     stored = torch.load(weights.checked(weights.LITE2_WEIGHTS), weights_only=True)
     network.load_state_dict(dict(zip(network.state_dict(), stored.values(), strict=True)))
@@ -71,9 +80,9 @@ def test_image_vectors_equal_the_formula_written_as_loops(mini, pixels):
         maps = network.forward_features((torch.from_numpy(pixels).permute(0, 3, 1, 2).float() - 127) / 128)
         scores = network.forward_head(maps).double().numpy()
     kernel, maps = network.classifier.weight.detach().numpy(), maps.numpy()
-    names = mini.encode_texts(imagenet_classnames())
-    tints = colours.directions(mini.encode_texts)
-    for n, (vector, row) in enumerate(zip(mini.encode_images(pixels), scores, strict=True)):
+    names = untrained.encode_texts(imagenet_classnames())
+    tints = colours.directions(untrained.encode_texts)
+    for n, (vector, row) in enumerate(zip(untrained.encode_images(pixels), scores, strict=True)):
         likeliest = sorted(range(1000), key=lambda c: -row[c])[:50]
         total = sum(math.exp(s / 2) for s in row)
         expected = [sum(math.exp(row[c] / 2) / total * names[c][d] for c in likeliest) for d in range(384)]
@@ -84,6 +93,29 @@ def test_image_vectors_equal_the_formula_written_as_loops(mini, pixels):
         tint = colours.shares(pixels[n : n + 1], seen[None].astype(np.float32))[0] @ tints
         expected += colours.STRENGTH * tint
         np.testing.assert_allclose(vector, expected / np.linalg.norm(expected), atol=1e-4)
+
+
+def test_the_bundled_heads_are_what_is_added_to_the_towers(mini, untrained, pixels):
+    """The formula of heads, in float64, a text and a picture at a time."""
+    stored = load_file(BUNDLED_HEADS / "heads.safetensors")
+    told = json.loads((BUNDLED_HEADS / "vsearch_heads.json").read_text())
+
+    def through(side, base, x):
+        first, bias, second, end = (stored[f"{side}.{n}"].astype(np.float64) for n in NAMES)
+        z = first @ x + bias
+        hidden = [0.5 * v * (1 + math.erf(v / math.sqrt(2))) for v in z]
+        out = base + told["strength"][side] * (second @ hidden + end)
+        return out / np.linalg.norm(out)
+
+    for text, vector, base in zip(TEXTS, mini.encode_texts(TEXTS), untrained.encode_texts(TEXTS), strict=True):
+        np.testing.assert_allclose(vector, through("text", base, base), atol=1e-5, err_msg=text)
+    pooled, bases = untrained.look(pixels)
+    for vector, features, base in zip(mini.encode_images(pixels), pooled, bases, strict=True):
+        np.testing.assert_allclose(vector, through("image", base, np.concatenate([features, base])), atol=1e-4)
+
+
+def test_the_bundled_heads_fit_into_the_package():
+    assert sum(file.stat().st_size for file in BUNDLED_HEADS.iterdir()) <= 40e6
 
 
 def test_mixing_takes_the_fifty_likeliest_classes_and_no_other():
@@ -156,15 +188,17 @@ def test_an_index_of_another_encoder_refuses_mini(mini):
         load_encoder("mini", expect=load_encoder("toy").info)
 
 
-def test_another_temperature_is_another_encoder(mini, monkeypatch):
+def test_another_temperature_is_another_encoder(untrained, monkeypatch):
+    usual = untrained.info.digest
     monkeypatch.setattr("vsearch.embed.mini.TEMPERATURE", 1.0)
-    assert Mini().info.digest != mini.info.digest
+    assert Mini().info.digest != usual
 
 
 @pytest.mark.parametrize(
     ("name", "full"),
     [
         ("mini", "mini"),
+        ("mini:untrained", "mini:untrained"),
         ("toy", "toy"),
         ("ViT-B-32/openai", "openclip:ViT-B-32/openai"),
         ("openclip:ViT-B-32/openai", "openclip:ViT-B-32/openai"),
@@ -192,6 +226,6 @@ def test_presets_and_doctor_know_the_bundled_encoder(monkeypatch, tmp_path):
     assert known["mini"].dim == 384
     assert not known["ViT-B-32/laion2b_s34b_b79k"].on_this_machine
     rows = dict(check_encoders())
-    assert rows["weights of mini"] == "found and intact (116 MB)"
+    assert rows["weights of mini"] == "found and intact (133 MB)"
     assert rows["encoder auto"].startswith("encoder mini (bundled)")
     assert rows["precision of mini"].startswith("float32")

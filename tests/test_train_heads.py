@@ -1,13 +1,17 @@
 """Heads over the bundled encoder: zero ones change nothing, trained ones are an encoder of their own."""
 
 import json
+import re
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from test_cli import run
 from tiny_clip import save_pairs
 
+import vsearch
 from vsearch.embed import load_encoder
 from vsearch.embed.heads import MiniHeads
 from vsearch.embed.heads import apply as applied
@@ -64,7 +68,7 @@ def test_before_the_first_step_it_is_mini_itself_and_the_fingerprint_changes_wit
     assert np.abs(other.encode_texts(TEXTS) - mini.encode_texts(TEXTS)).max() > 0.01
     assert len({mini.info.digest, zero.info.digest, other.info.digest}) == 3
     assert zero.info.dim == 384 and zero.preprocess == mini.preprocess
-    again = MiniTrainee(TrainConfig(), CPU, None, quiet, quiet, tmp_path / "other")
+    again = MiniTrainee(TrainConfig(), CPU, None, quiet, quiet, other)
     assert again.digest == other.info.digest and again.image.state_dict()["0.weight"].shape == (8, 1664)
 
 
@@ -87,7 +91,7 @@ def test_damaged_heads_and_heads_over_other_towers_are_refused(tmp_path):
 def test_heads_learn_eight_pairs_and_the_folder_is_searched_with(tmp_path):
     pairs = read_pairs(save_pairs(tmp_path / "pairs", 8))
     config = TrainConfig(epochs=40, batch=8, hidden=64, dropout=0, weight_decay=0, patience=0, evaluate_every=20)
-    report = train(pairs, tmp_path / "run", encoder="mini", validation=pairs, config=config)
+    report = train(pairs, tmp_path / "run", encoder="mini:untrained", validation=pairs, config=config)
     assert report.after["image_retrieval_recall@1"] == 1.0
     encoder = load_encoder(str(report.encoder))
     texts = encoder.encode_texts(pairs.texts)
@@ -96,3 +100,24 @@ def test_heads_learn_eight_pairs_and_the_folder_is_searched_with(tmp_path):
     with DecodePool(encoder.preprocess) as pool:
         shown = np.stack([d.pixels for d in pool.map(Job(item.path) for item in pairs.items)])
     assert (np.argmax(texts @ encoder.encode_images(shown).T, axis=1) == np.arange(8)).all()
+
+
+def test_an_index_of_other_heads_is_refused_with_the_command_that_embeds_it_anew(tmp_path):
+    heads, place, photos = saved(tmp_path / "heads", fill=0.05), tmp_path / "x.vsearch", tmp_path / "photos"
+    photos.mkdir()
+    for number, picture in enumerate(pixels()):
+        Image.fromarray(picture).save(photos / f"{number}.png")
+    with vsearch.create(place, encoder=str(heads)) as index:
+        index.add(vsearch.folder(photos))
+    shutil.copytree(saved(tmp_path / "others", fill=0.2), heads, dirs_exist_ok=True)
+    with vsearch.open(place) as index, pytest.raises(EncoderMismatch) as told:
+        index.search("dog")
+    (command,) = re.findall(r"`vsearch (index [^`]*)`", str(told.value))
+    code, _, err = run(*command.split(), "--index", place.name, cwd=tmp_path)
+    assert code == 0, err
+    encoder = load_encoder(str(heads))
+    scores = encoder.encode_texts(["dog"]) @ encoder.encode_images(pixels()).T
+    with vsearch.open(place) as index:
+        hits = index.search("dog", k=3)
+    assert [hit.path.stem for hit in hits] == [str(n) for n in np.argsort(-scores[0])]
+    np.testing.assert_allclose([hit.score for hit in hits], np.sort(scores[0])[::-1], atol=2e-3)

@@ -53,10 +53,19 @@ def run(quick: bool) -> Figures:
     encoder, matcher = place / "run" / "best", place / "matcher"
     made = json.loads((gallery / ".gallery.json").read_text(encoding="utf-8"))["made"]
     figures: Figures = {"gallery": made, "pairs": pairs, "reranker_pairs": matched}
-    figures |= _swapped(scenes, "before", "--encoder", "mini")
+    figures |= _swapped(scenes, "before", "--encoder", "mini:untrained")
     with timed(seconds, "train"):
         told = _vsearch(
-            *("train", scenes / "train.tsv", "--val", scenes / "val.tsv", "--out", place / "run"),
+            *(
+                "train",
+                scenes / "train.tsv",
+                "--val",
+                scenes / "val.tsv",
+                "--encoder",
+                "mini:untrained",
+                "--out",
+                place / "run",
+            ),
             *("--general", list(elsewhere.values())[-1], "--json"),
         )
     figures |= {f"{name}_{when}": round(told[when][name], 4) for name in RECALLS for when in ("before", "after")}
@@ -64,7 +73,7 @@ def run(quick: bool) -> Figures:
     figures |= {f"general_{when}": round(told[f"general_{when}"]["mean_recall"], 4) for when in ("before", "after")}
     figures |= _swapped(scenes, "after", "--encoder", encoder)
     for name, table in elsewhere.items():
-        figures[name] = _vsearch("eval", "compare", table, "mini", encoder, "--json")["difference"]
+        figures[name] = _vsearch("eval", "compare", table, "mini:untrained", encoder, "--json")["difference"]
         change = [row["difference"] for metric, row in figures[name].items() if "recall@" in metric]
         figures[f"{name}_points_of_mean_recall"] = round(100 * sum(change) / len(change), 2)
     first = _first(scenes / "train.tsv", matched)

@@ -169,7 +169,10 @@ def _flickr(folder: Path) -> dict[str, Any]:
     begun, spent = time.perf_counter(), _cpu()
     with tempfile.TemporaryDirectory(prefix="vsearch-train-") as out:
         report = train(
-            read_pairs(folder / "train.tsv"), Path(out), encoder="mini", validation=read_pairs(folder / "dev.tsv")
+            read_pairs(folder / "train.tsv"),
+            Path(out),
+            encoder="mini:untrained",
+            validation=read_pairs(folder / "dev.tsv"),
         )
     kept = ("image_retrieval_recall@1", "image_retrieval_recall@5", "image_retrieval_recall@10")
     kept += ("image_retrieval_median_rank", "text_retrieval_recall@10")

@@ -19,8 +19,11 @@ def check_encoders() -> list[tuple[str, str]]:
 
 
 def _mini_weights() -> str:
+    from vsearch.embed.heads import BUNDLED_HEADS, WEIGHTS_FILE
+
     try:
-        files = [checked(file) for file in MINI_FILES]
+        files = [*(checked(file) for file in MINI_FILES), BUNDLED_HEADS / WEIGHTS_FILE]
+        assert load_encoder("mini").info  # reads the heads and compares them with their checksum
     except EncoderError as error:
         return str(error)
     return f"found and intact ({round(sum(file.stat().st_size for file in files) / 1e6)} MB)"

@@ -1,10 +1,10 @@
-"""Trained heads over the towers of ``mini``: a folder of JSON and safetensors that is an encoder.
+"""Trained heads over frozen towers: a folder of JSON and safetensors that is an encoder, as the bundled ``mini`` is.
 
     v = base + strength * head(input);  v / |v|
 
-For a text, base and input are its MiniLM vector.  For a picture, base is the vector that ``mini`` gives it, and input
-the classifier's pooled features followed by that vector.  A head is a linear map, or an MLP of two layers with a GELU
-between.  A head of zeros is ``mini`` itself.
+For a text, base and input are its MiniLM vector.  For a picture, base is the vector that ``mini:untrained`` gives it,
+and input the classifier's pooled features followed by that vector.  A head is a linear map, or an MLP of two layers
+with a GELU between.  A head of zeros is ``mini:untrained`` itself.
 """
 
 from __future__ import annotations
@@ -36,13 +36,14 @@ if TYPE_CHECKING:
 WEIGHTS_FILE = "heads.safetensors"
 FORMAT = 1
 INPUTS = {"image": PICTURE_FEATURES + DIM, "text": DIM}
+# What ``mini`` is: tools/train_mini.py made them, docs/mini.md says of what.
+BUNDLED_HEADS = Path(__file__).with_name("bundled")
 
 
 class MiniHeads:
-    """``mini`` with trained heads.  Thread-safe.  A text needs numpy only."""
+    """The towers of ``mini:untrained`` with trained heads.  Thread-safe.  A text needs numpy only."""
 
     preprocess = Mini.preprocess
-    temperature = None  # what fits mini's cosines does not fit trained ones
 
     def __init__(self, folder: Path, device: str | None = None, name: str | None = None) -> None:
         self._folder = folder
@@ -63,6 +64,12 @@ class MiniHeads:
             )
         weights = combined([base.weights, self._checked_weights])
         return EncoderInfo(self._name, weights, DIM, self.preprocess, {**base.settings, "strength": told["strength"]})
+
+    @property
+    def temperature(self) -> float | None:
+        """What fits zero-shot labels, where it was measured.  Raises EncoderError."""
+        found: float | None = self._told["temperature"]
+        return found
 
     @property
     def precision(self) -> str:
@@ -95,7 +102,7 @@ class MiniHeads:
             told = json.loads(path.read_text("utf-8"))
             if told["format"] > FORMAT:
                 raise EncoderError(f"{path} was written by a newer vsearch (format {told['format']}); update vsearch")
-            return {key: told[key] for key in ("base", "strength", "weights")}
+            return {key: told[key] for key in ("base", "strength", "weights", "temperature")}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise EncoderError(
                 f"{path} cannot be read as a trained encoder: {error!r}. Copy the folder again, or train again."
@@ -117,10 +124,11 @@ class MiniHeads:
 
     @cached_property
     def weights(self) -> dict[str, Matrix]:
-        """The heads' matrices, ``image.0.weight`` and so on.  Raises EncoderError."""
+        """The heads' matrices, ``image.0.weight`` and so on, float32 however they are stored.  Raises EncoderError."""
         assert self._checked_weights
         try:
-            weights: dict[str, Matrix] = load_file(self._folder / WEIGHTS_FILE)
+            stored = load_file(self._folder / WEIGHTS_FILE)
+            weights: dict[str, Matrix] = {name: tensor.astype(np.float32) for name, tensor in stored.items()}
         except (OSError, SafetensorError) as error:
             raise EncoderError(f"{self._folder / WEIGHTS_FILE} cannot be read: {error}.") from error
         for side, width in INPUTS.items():
@@ -138,12 +146,18 @@ def apply(weights: dict[str, Matrix], side: str, x: Matrix) -> Matrix:
     return out
 
 
-def configuration(weights: bytes, strength: dict[str, float], told: dict[str, Any]) -> bytes:
-    """What ``vsearch_heads.json`` holds beside such weights.  told: how they were trained, for people."""
+def configuration(
+    weights: bytes, strength: dict[str, float], told: dict[str, Any], temperature: float | None = None
+) -> bytes:
+    """What ``vsearch_heads.json`` holds beside such weights.
+
+    told: how they were trained, for people.  temperature: what fits zero-shot labels, where it was measured.
+    """
     body = {
         "format": FORMAT,
         "base": Mini().info.digest,
         "strength": strength,
+        "temperature": temperature,
         "weights": hashlib.sha256(weights).hexdigest(),
         "training": told,
     }

@@ -17,8 +17,8 @@ def keep_freed_memory() -> bool:
     """Let glibc hold on to big freed blocks, for the rest of this process; whether that was done.
 
     By default each block over some MB goes back to the system when it is freed, and the next one is filled with zeros
-    page by page: for the activations of ``mini`` that is 43 % of the CPU time (64 pictures, 920,000 page faults).
-    With this, 1 %: 14.2 pictures/s instead of 7.6 on one core of an AMD EPYC, and a peak of 2.2 GB instead of 2.0.
+    page by page: for EfficientNet-Lite2 that was 43 % of the CPU time (64 pictures, 920,000 page faults, one core of
+    an AMD EPYC).  With this it was 1 %, and the peak 2.2 GB instead of 2.0.
     Blocks over 64 MB of threads other than the main one still go back: glibc gives such threads small heaps.
     Nothing is changed under another C library, or where malloc's settings are in the environment already.
     """

@@ -15,15 +15,17 @@ if TYPE_CHECKING:
     from vsearch.embed.protocol import Encoder
     from vsearch.types import EncoderInfo
 
-HEADS_FILE = "vsearch_heads.json"  # what a folder with trained heads over mini has in it
+HEADS_FILE = "vsearch_heads.json"  # what a folder with trained heads over mini's towers has in it
+UNTRAINED = "mini:untrained"
+BUNDLED = ("mini", UNTRAINED)  # both have the same towers
 
 
 def load_encoder(name: str = "auto", *, device: str | None = None, expect: EncoderInfo | None = None) -> Encoder:
     """Make the encoder of that name; heavy weights are read by its first call.
 
-    name: ``mini``, ``toy``, ``auto``, ``openclip:NAME/TAG`` or ``NAME/TAG`` as open_clip lists them,
-    ``hf-hub:ORG/REPO``, ``local-dir:PATH``, or the path of such a folder; ``external:NAME:DIM`` for vectors that
-    were made elsewhere.
+    name: ``mini``, ``mini:untrained`` (without its heads), ``toy``, ``auto``, ``openclip:NAME/TAG`` or ``NAME/TAG`` as
+    open_clip lists them, ``hf-hub:ORG/REPO``, ``local-dir:PATH``, or the path of such a folder; ``external:NAME:DIM``
+    for vectors that were made elsewhere.
     device: ``cpu``, ``cuda`` or ``cuda:N``; None takes a GPU when there is one.
     expect: the encoder pinned in an index.  With it, the loaded one must have the same fingerprint.
     Raises EncoderError for an unknown name, EncoderUnavailable, EncoderMismatch.
@@ -49,7 +51,7 @@ def resolve(name: str) -> tuple[str, str]:
 
 
 def _full_name(name: str) -> str:
-    if name in ("mini", "toy") or name.startswith(("hf-hub:", "external:")):
+    if name in (*BUNDLED, "toy") or name.startswith(("hf-hub:", "external:")):
         return name
     kind, colon, rest = name.partition(":")
     if colon and kind == "local-dir":
@@ -71,10 +73,14 @@ def _make(full: str, device: str | None, dim: int | None) -> Encoder:
         from vsearch.embed.toy import Toy
 
         return Toy()
-    if full == "mini":
+    if full == UNTRAINED:
         from vsearch.embed.mini import Mini
 
         return Mini(device)
+    if full == "mini":
+        from vsearch.embed.heads import BUNDLED_HEADS, MiniHeads
+
+        return MiniHeads(BUNDLED_HEADS, device, "mini")
     if is_external(full):
         return External(full, dim)
     if has_heads(full):
@@ -100,8 +106,8 @@ def check_same(found: EncoderInfo, expect: EncoderInfo) -> None:
         mend = f"Use `--encoder {expect.name}`, or change the index: `vsearch index --encoder {found.name}`."
     else:
         mend = (
-            f"Bring back the weights and the library versions of then ({_differences(found, expect)}), or "
-            f"make a new index: `vsearch index FOLDER --index NEW.vsearch --encoder {found.name}`."
+            f"Embed its pictures anew, beside the old ones: `vsearch index --encoder {found.name}`. Or bring back the "
+            f"weights and the library versions of then ({_differences(found, expect)})."
         )
     raise EncoderMismatch(
         f"The index was made with encoder {expect.name} ({expect.digest[:12]}), and the one loaded is "

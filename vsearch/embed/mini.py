@@ -68,7 +68,7 @@ class Mini:
             "max_tokens": minilm.MAX_TOKENS,
             "colours": {"strength": colours.STRENGTH, "palette": colours.PALETTE, "nouns": colours.NOUNS},
         }
-        return EncoderInfo("mini", weights, minilm.DIM, self.preprocess, settings)
+        return EncoderInfo("mini:untrained", weights, minilm.DIM, self.preprocess, settings)
 
     @property
     def precision(self) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from vsearch.embed import colours
-from vsearch.embed.load import has_heads, resolve
+from vsearch.embed.load import BUNDLED, has_heads, resolve
 from vsearch.embed.vectors import check_pixels
 from vsearch.embed.weights import LITE2_WEIGHTS, combined
 from vsearch.errors import EncoderError
@@ -94,7 +94,7 @@ class MiniPatches:
 def load_patches(name: str, device: str | None = None) -> PatchEncoder:
     """The unpooled towers of an encoder.  Raises EncoderError for one whose towers cannot be opened."""
     full = resolve(name)[0]
-    if full == "mini" or has_heads(full):  # heads are trained over the towers of mini, which stay what they are
+    if full in BUNDLED or has_heads(full):  # heads are trained over frozen towers
         return MiniPatches(device)
     if full.startswith(("openclip:", "hf-hub:", "local-dir:")):
         from vsearch.embed.openclip_patches import OpenClipPatches

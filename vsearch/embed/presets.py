@@ -89,7 +89,15 @@ def presets() -> list[Preset]:
     """The encoders that `vsearch models` lists, the bundled ones first.  Asks the cache, never the network."""
     mini_here = mini_installed()
     rows = [
-        Preset("mini", 28.8, 116, 384, "Apache-2.0", mini_here, "bundled; things, not people or actions; no network"),
+        Preset(
+            "mini",
+            37.4,
+            133,
+            384,
+            "Apache-2.0",
+            mini_here,
+            "bundled; things and everyday scenes; no network",
+        ),
         Preset("toy", 0, 0, 64, "Apache-2.0", True, "colours and words; for tests"),
     ]
     for known in OPEN_CLIP:

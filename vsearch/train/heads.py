@@ -60,19 +60,21 @@ class MiniTrainee:
         cache: Path | None,
         on_notice: Notice,
         on_features: Tell,
-        begin: Path | None = None,
+        begin: MiniHeads | None = None,
     ) -> None:
-        """begin: a folder with trained heads to go on from.  Raises EncoderError for one that holds none."""
+        """begin: trained heads to go on from; without, training starts from the towers as they are.
+
+        Raises EncoderError for heads that cannot be read.
+        """
         self._config, self._device, self._cache = config, device, cache
         self._notice, self._progress = on_notice, on_features
         self._encoder = Mini(device.type)
-        self.name, self.digest = "mini", self._encoder.info.digest
-        old = MiniHeads(begin, device.type) if begin else None
-        image, text = made(config.seed, *_wanted(config, old))
-        if old is not None:
-            self.name, self.digest = old.info.name, old.info.digest
+        info = begin.info if begin else self._encoder.info
+        self.name, self.digest = info.name, info.digest
+        image, text = made(config.seed, *_wanted(config, begin))
+        if begin is not None:
             for side, head in (("image", image), ("text", text)):
-                head.load_state_dict(_part(old, side))
+                head.load_state_dict(_part(begin, side))
         image.strength, text.strength = STRENGTH["image"], STRENGTH["text"]
         self.image, self.text = image.to(device), text.to(device)
         scale, bias = start(config.loss, config.temperature)

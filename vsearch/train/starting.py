@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vsearch.embed import resolve
+from vsearch.embed import load_encoder, resolve
 from vsearch.embed.external import is_external
-from vsearch.embed.load import HEADS_FILE
+from vsearch.embed.load import BUNDLED, UNTRAINED, has_heads
 from vsearch.errors import TrainError
 from vsearch.train.config import TrainConfig
 from vsearch.train.features import Tell
@@ -23,14 +23,15 @@ def starting(
     cache: where features of frozen towers are kept.  Raises EncoderError, EncoderUnavailable, TrainError.
     """
     name = resolve(encoder)[0]
-    folder = Path(name.removeprefix("local-dir:"))
-    heads = name.startswith("local-dir:") and (folder / HEADS_FILE).is_file()
-    if name == "mini" or heads:
+    if name in BUNDLED or has_heads(name):
         if config.what not in ("auto", "heads"):
             raise TrainError(f"the towers of mini are frozen, so {config.what!r} cannot be trained; use --train heads")
+        from vsearch.embed.heads import MiniHeads
         from vsearch.train.heads import MiniTrainee
 
-        return MiniTrainee(config, world.device, cache, on_notice, on_features, folder if heads else None)
+        begin = None if name == UNTRAINED else load_encoder(name, device=world.device.type)
+        assert begin is None or isinstance(begin, MiniHeads)
+        return MiniTrainee(config, world.device, cache, on_notice, on_features, begin)
     if name == "toy" or is_external(name):
         raise TrainError(f"{name} cannot be trained: it has no weights; use mini, or a model of open_clip")
     from vsearch.train.openclip import OpenClipTrainee

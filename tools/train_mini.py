@@ -1,0 +1,202 @@
+"""Train the heads of the bundled encoder `mini` and write them into the package (docs/mini.md is their model card).
+
+The towers, EfficientNet-Lite2 and MiniLM, stay as they are. Two heads over them learn three things at once:
+
+  captions  symmetric InfoNCE on the pairs of $VSEARCH_EVAL_DATA/flickr8k/train.tsv, one caption and one view of each
+            picture at a time
+  names     what the classifier sees in each picture, as probabilities of the 1,000 class names of ImageNet, stays what
+            the trained vectors say: the names are put through the text head
+  words     phrases of English keep their places: cosine to what MiniLM says of them
+
+Several seeds are trained, and their heads averaged: side by side they are one wider head.  Features of pictures are
+kept in a folder, so that a second run takes minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from mini_views import Matrix, seen
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vsearch import phrases
+from vsearch.embed.classnames import imagenet_classnames
+from vsearch.embed.heads import BUNDLED_HEADS, INPUTS, WEIGHTS_FILE, configuration
+from vsearch.embed.lite2 import load_network
+from vsearch.embed.load import HEADS_FILE
+from vsearch.embed.mini import PICTURE_FEATURES, TEMPERATURE, Mini
+from vsearch.embed.minilm import DIM
+from vsearch.train import read_pairs
+from vsearch.train.adapters import Adapter, made
+from vsearch.train.heads import STRENGTH
+from vsearch.train.pairs import Pairs
+
+RATE, DECAY, DROPOUT, WARM_UP, CLIP = 1e-3, 0.1, 0.4, 30, 5.0
+SHARPNESS = 30.0  # what cosines are multiplied by where names are compared
+WORDS_AT_ONCE = 256
+# Of pictures of 100 classes of Caltech-101 the likelihood of the right label is highest near this.
+LABEL_TEMPERATURE = 0.025
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train.
+
+    views: of each picture.  names, words: weights of the two losses that keep what the towers know.  share: of what
+    the heads learned, how much is added to what the towers say.
+    """
+
+    seeds: int = 3
+    epochs: int = 20
+    batch: int = 500
+    hidden: int = 1024
+    views: int = 3
+    names: float = 1.0
+    words: float = 2.0
+    share: float = 0.45
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is learned from.  pictures: a matrix for each view.  own: the captions of each picture, by number."""
+
+    pictures: list[Tensor]
+    teacher: list[Tensor]
+    texts: Tensor
+    own: list[list[int]]
+    names: Tensor
+    words: Tensor
+
+
+def gather(pairs: Pairs, towers: Mini, views: int, cache: Path) -> Data:
+    """Features of pictures in their views, and of texts."""
+    paths = [Path(os.fsdecode(item.path)) for item in pairs.items]
+    pictures = [torch.from_numpy(seen(towers, "train", paths, view, cache)) for view in range(views)]
+    classifier = load_network().classifier
+    with torch.inference_mode():
+        logits = [classifier(rows[:, :PICTURE_FEATURES]) for rows in pictures]  # type: ignore[operator]
+    own: list[list[int]] = [[] for _ in paths]
+    for caption, picture in enumerate(pairs.owner):
+        own[picture].append(caption)
+    words = sorted({word.lower() for phrase in phrases.load() for word in phrase.split() if word.isalpha()})
+    return Data(
+        pictures,
+        [functional.softmax(rows / TEMPERATURE, dim=1) for rows in logits],
+        torch.from_numpy(_texts(towers, "train", pairs.texts, cache)),
+        own,
+        torch.from_numpy(towers.encode_texts([f"a photo of a {name}" for name in imagenet_classnames()])),
+        torch.from_numpy(towers.encode_texts([*phrases.load(), *words])),
+    )
+
+
+def _texts(towers: Mini, name: str, texts: list[str], cache: Path) -> Matrix:
+    kept = cache / f"{name}.texts.npz"
+    if not kept.is_file():
+        np.savez(kept, vector=towers.encode_texts(texts))
+    with np.load(kept) as told:
+        vectors: Matrix = told["vector"]
+    return vectors
+
+
+def train(data: Data, recipe: Recipe, seed: int) -> tuple[Adapter, Adapter]:
+    """The heads of one seed: for pictures, for texts."""
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    image, text = made(seed, *((INPUTS[side], DIM, "mlp", recipe.hidden, DROPOUT) for side in ("image", "text")))
+    image.strength, text.strength = STRENGTH["image"], STRENGTH["text"]
+    scale = nn.Parameter(torch.tensor(float(np.log(1 / 0.07))))
+    learned = [*image.parameters(), *text.parameters(), scale]
+    optimiser = torch.optim.AdamW(learned, lr=RATE, weight_decay=DECAY)
+    count = len(data.own)
+    steps = recipe.epochs * (count // recipe.batch)
+    for step in range(steps):
+        if step % (count // recipe.batch) == 0:
+            order = rng.permutation(count)
+        for group in optimiser.param_groups:
+            group["lr"] = RATE * min(1, (step + 1) / WARM_UP) * 0.5 * (1 + np.cos(np.pi * step / steps))
+        at = step % (count // recipe.batch) * recipe.batch
+        optimiser.zero_grad()
+        _loss(data, recipe, rng, order[at : at + recipe.batch], image, text, scale).backward()
+        nn.utils.clip_grad_norm_(learned, CLIP)
+        optimiser.step()
+        print(f"seed {seed}, step {step + 1} of {steps}", end="\r", file=sys.stderr)
+    return image.eval(), text.eval()
+
+
+def _loss(
+    data: Data, recipe: Recipe, rng: np.random.Generator, ids: Matrix, image: Adapter, text: Adapter, scale: Tensor
+) -> Tensor:
+    view = rng.integers(recipe.views, size=len(ids))
+    x = torch.stack([data.pictures[v][i] for v, i in zip(view, ids, strict=True)])
+    captions = [data.own[i][rng.integers(len(data.own[i]))] for i in ids]
+    pictures, texts = through(image, x), through(text, data.texts[captions])
+    scores = scale.exp().clamp(max=100) * pictures @ texts.T
+    diagonal = torch.arange(len(ids))
+    loss = (functional.cross_entropy(scores, diagonal) + functional.cross_entropy(scores.T, diagonal)) / 2
+    if recipe.names:
+        said = torch.stack([data.teacher[v][i] for v, i in zip(view, ids, strict=True)])
+        loss = loss + recipe.names * functional.cross_entropy(SHARPNESS * pictures @ through(text, data.names).T, said)
+    if recipe.words:
+        words = data.words[rng.choice(len(data.words), WORDS_AT_ONCE)]
+        loss = loss + recipe.words * (1 - (through(text, words) * words).sum(dim=1)).mean()
+    return loss
+
+
+def through(head: Adapter, x: Tensor) -> Tensor:
+    """Unit vectors of features, (n, inputs) to (n, 384)."""
+    return functional.normalize(head(x[:, -DIM:], x), dim=1)
+
+
+def averaged(heads: list[Adapter], share: float) -> dict[str, Tensor]:
+    """One head that adds ``share`` of the mean of what several add: their hidden units side by side.  fp16."""
+    parts = [head.state_dict() for head in heads]
+    weight = share / len(parts)
+    return {
+        "0.weight": torch.cat([part["0.weight"] for part in parts]).half(),
+        "0.bias": torch.cat([part["0.bias"] for part in parts]).half(),
+        "1.weight": (weight * torch.cat([part["1.weight"] for part in parts], dim=1)).half(),
+        "1.bias": (weight * torch.stack([part["1.bias"] for part in parts]).sum(dim=0)).half(),
+    }
+
+
+def write(heads: list[tuple[Adapter, Adapter]], recipe: Recipe, pairs: Pairs, out: Path) -> None:
+    """The folder that is an encoder."""
+    sides = {"image": [image for image, _ in heads], "text": [text for _, text in heads]}
+    weights = save(
+        {f"{side}.{name}": w for side, of in sides.items() for name, w in averaged(of, recipe.share).items()}
+    )
+    told = {"recipe": asdict(recipe), "data": f"Flickr8k, {len(pairs)} pictures, {len(pairs.texts)} captions"}
+    out.mkdir(parents=True, exist_ok=True)
+    (out / WEIGHTS_FILE).write_bytes(weights)
+    (out / HEADS_FILE).write_bytes(configuration(weights, STRENGTH, told, LABEL_TEMPERATURE))
+
+
+def main() -> None:
+    """Train as asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=BUNDLED_HEADS, help="the folder to write (default: the package's)")
+    parser.add_argument("--cache", type=Path, default=Path(".bench/mini"), help="features (default: %(default)s)")
+    for name, value in asdict(Recipe()).items():
+        parser.add_argument(f"--{name}", type=type(value), default=value, help="default: %(default)s")
+    told = vars(parser.parse_args())
+    recipe = Recipe(**{name: told[name] for name in asdict(Recipe())})
+    folder = os.environ.get("VSEARCH_EVAL_DATA")
+    if not folder:
+        parser.error("set VSEARCH_EVAL_DATA to the folder that has flickr8k/train.tsv in it")
+    pairs = read_pairs(Path(folder) / "flickr8k" / "train.tsv")
+    data = gather(pairs, Mini(), recipe.views, told["cache"])
+    heads = [train(data, recipe, seed) for seed in range(recipe.seeds)]
+    write(heads, recipe, pairs, told["out"])
+    print(f"{recipe.seeds} heads averaged into {told['out']}")
+
+
+if __name__ == "__main__":
+    main()
