@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageDraw
 from safetensors.numpy import load_file
 
 from vsearch.embed import check_encoders, colours, load_encoder, presets, resolve, weights
@@ -165,6 +166,34 @@ def test_a_text_query_imports_no_torch_and_nothing_of_mini_needs_the_network(min
     run = [sys.executable, "-W", "ignore", "-c", COLD_QUERY]
     told = subprocess.run(run, capture_output=True, text=True, env=env, check=True, timeout=120)
     assert told.stdout.splitlines() == ["[]", mini.info.digest, "[]", "(1, 384)"]
+
+
+INDEX_AND_QUERY = """
+import socket
+def refuse(*a, **k): raise OSError("no network in this test")
+socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = socket.create_connection = refuse
+from vsearch.cli import main
+for words in (["index", "photos"], ["query", "a red apple", "-k", "1", "--paths"]):
+    try:
+        main(words)
+    except SystemExit as ended:
+        assert not ended.code, (words, ended.code)
+"""
+
+
+def test_index_and_query_need_no_network_from_the_first_minute(tmp_path):
+    """Whatever `auto` asks for is refused, and there is nothing in any cache."""
+    (tmp_path / "photos").mkdir()
+    for name, colour in (("red", (200, 20, 20)), ("blue", (20, 20, 200))):
+        picture = Image.new("RGB", (260, 260), (250, 250, 250))
+        ImageDraw.Draw(picture).ellipse((60, 60, 200, 200), fill=colour)
+        picture.save(tmp_path / "photos" / f"{name}.png")
+    env = {**os.environ, "HF_HOME": str(tmp_path / "none"), "TORCH_HOME": str(tmp_path / "none"), "HOME": str(tmp_path)}
+    run = [sys.executable, "-W", "ignore", "-c", INDEX_AND_QUERY]
+    told = subprocess.run(run, capture_output=True, text=True, env=env, cwd=tmp_path, timeout=120)
+    assert told.returncode == 0, told.stderr
+    assert "encoder mini (bundled)" in told.stderr
+    assert told.stdout.splitlines()[-1].endswith("red.png")
 
 
 def test_a_changed_weight_file_is_refused(tmp_path, monkeypatch):
