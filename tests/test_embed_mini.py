@@ -58,10 +58,12 @@ def test_text_vectors_equal_those_of_the_reference_implementation(untrained):
     tokenizer, bert = AutoTokenizer.from_pretrained(folder), BertModel.from_pretrained(folder).eval()
     tokens = tokenizer(TEXTS, padding=True, truncation=True, max_length=256, return_tensors="pt")
     with torch.inference_mode():
-        hidden = bert(**tokens).last_hidden_state
+        layers = bert(**tokens, output_hidden_states=True).hidden_states
     mask = tokens["attention_mask"][..., None]
-    means = ((hidden * mask).sum(1) / mask.sum(1)).numpy()
-    np.testing.assert_allclose(MiniLM().encode(TEXTS), means, atol=1e-5)
+    middle, means = (((layers[number] * mask).sum(1) / mask.sum(1)).numpy() for number in (4, 6))
+    np.testing.assert_allclose(MiniLM().encode(TEXTS)[0], middle, atol=1e-5)
+    np.testing.assert_allclose(MiniLM().encode(TEXTS)[1], means, atol=1e-5)
+    np.testing.assert_allclose(untrained.read(TEXTS)[0], middle, atol=1e-5)
     expected = means / np.linalg.norm(means, axis=1, keepdims=True)
     np.testing.assert_allclose(untrained.encode_texts(TEXTS), expected, atol=1e-5)
 
@@ -78,8 +80,13 @@ def test_image_vectors_equal_the_formula_written_as_loops(untrained, pixels):
     stored = torch.load(weights.checked(weights.LITE2_WEIGHTS), weights_only=True)
     network.load_state_dict(dict(zip(network.state_dict(), stored.values(), strict=True)))
     with torch.inference_mode():
-        maps = network.forward_features((torch.from_numpy(pixels).permute(0, 3, 1, 2).float() - 127) / 128)
+        x = (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() - 127) / 128
+        maps, stages = network.forward_features(x), []
+        for at in range(7):
+            stages.append(network.blocks[: at + 1](network.bn1(network.conv_stem(x))).mean(dim=(2, 3)))
         scores = network.forward_head(maps).double().numpy()
+    features = torch.cat([maps.mean(dim=(2, 3)), *stages], dim=1)
+    np.testing.assert_allclose(untrained.look(pixels)[0], features.numpy(), atol=1e-3)
     kernel, maps = network.classifier.weight.detach().numpy(), maps.numpy()
     names = untrained.encode_texts(imagenet_classnames())
     tints = colours.directions(untrained.encode_texts)
@@ -101,18 +108,23 @@ def test_the_bundled_heads_are_what_is_added_to_the_towers(mini, untrained, pixe
     stored = load_file(BUNDLED_HEADS / "heads.safetensors")
     told = json.loads((BUNDLED_HEADS / "vsearch_heads.json").read_text())
 
-    def through(side, base, x):
+    def through(side, base, features):
+        x = np.concatenate([features, base]).astype(np.float64)
         first, bias, second, end = (stored[f"{side}.{n}"].astype(np.float64) for n in NAMES)
         z = first @ x + bias
         hidden = [0.5 * v * (1 + math.erf(v / math.sqrt(2))) for v in z]
-        out = base + told["strength"][side] * (second @ hidden + end)
+        gate = 1.0
+        if side == "image":
+            gate = 1 / (
+                1 + math.exp(-(stored["image.gate.weight"].astype(float)[0] @ x + stored["image.gate.bias"][0]))
+            )
+        out = base + told["strength"][side] * gate * (second @ hidden + end)
         return out / np.linalg.norm(out)
 
-    for text, vector, base in zip(TEXTS, mini.encode_texts(TEXTS), untrained.encode_texts(TEXTS), strict=True):
-        np.testing.assert_allclose(vector, through("text", base, base), atol=1e-5, err_msg=text)
-    pooled, bases = untrained.look(pixels)
-    for vector, features, base in zip(mini.encode_images(pixels), pooled, bases, strict=True):
-        np.testing.assert_allclose(vector, through("image", base, np.concatenate([features, base])), atol=1e-4)
+    for text, vector, features, base in zip(TEXTS, mini.encode_texts(TEXTS), *untrained.read(TEXTS), strict=True):
+        np.testing.assert_allclose(vector, through("text", base, features), atol=1e-5, err_msg=text)
+    for vector, features, base in zip(mini.encode_images(pixels), *untrained.look(pixels), strict=True):
+        np.testing.assert_allclose(vector, through("image", base, features), atol=1e-4)
 
 
 def test_the_bundled_heads_fit_into_the_package():
@@ -255,6 +267,6 @@ def test_presets_and_doctor_know_the_bundled_encoder(monkeypatch, tmp_path):
     assert known["mini"].dim == 384
     assert not known["ViT-B-32/laion2b_s34b_b79k"].on_this_machine
     rows = dict(check_encoders())
-    assert rows["weights of mini"] == "found and intact (133 MB)"
+    assert rows["weights of mini"] == "found and intact (141 MB)"
     assert rows["encoder auto"].startswith("encoder mini (bundled)")
     assert rows["precision of mini"].startswith("float32")

@@ -16,7 +16,7 @@ TOOLS = ROOT / "tools"
 RUN = ROOT / "benchmarks" / "run.py"
 NAMES = ("val", "swaps", "train", "unseen")  # tables of compose.py
 # what is imported by its neighbours only, and is no command
-PARTS = {"stamps.py", "scenes.py", "drawn.py", "textures.py", "compositions.py", "mini_views.py"}
+PARTS = {"stamps.py", "scenes.py", "drawn.py", "textures.py", "compositions.py", "mini_views.py", "things.py"}
 COMMANDS = [*sorted(path for path in TOOLS.glob("*.py") if path.name not in PARTS), TOOLS / "bootstrap.sh", RUN]
 
 

@@ -47,10 +47,11 @@ def saved(folder, fill: float | None = None):
     return folder
 
 
+@pytest.mark.parametrize("gated", [False, True])
 @pytest.mark.parametrize("kind", ["linear", "mlp"])
-def test_numpy_computes_what_torch_trains(kind):
+def test_numpy_computes_what_torch_trains(kind, gated):
     torch.manual_seed(0)
-    head = Adapter(20, 6, kind, 12, dropout=0.5).eval()
+    head = Adapter(20, 6, kind, 12, dropout=0.5, gated=gated).eval()
     for parameter in head.parameters():
         torch.nn.init.normal_(parameter)
     x, base = torch.randn(7, 20), torch.randn(7, 6)
@@ -69,7 +70,21 @@ def test_before_the_first_step_it_is_mini_itself_and_the_fingerprint_changes_wit
     assert len({mini.info.digest, zero.info.digest, other.info.digest}) == 3
     assert zero.info.dim == 384 and zero.preprocess == mini.preprocess
     again = MiniTrainee(TrainConfig(), CPU, None, quiet, quiet, other)
-    assert again.digest == other.info.digest and again.image.state_dict()["0.weight"].shape == (8, 1664)
+    assert again.digest == other.info.digest and again.image.state_dict()["0.weight"].shape == (8, 2520)
+
+
+def test_training_goes_on_from_the_bundled_heads_and_their_gate():
+    mini = load_encoder("mini")
+    assert isinstance(mini, MiniHeads)
+    trainee = MiniTrainee(TrainConfig(), CPU, None, quiet, quiet, mini)
+    trainee.module.eval()
+    inputs = torch.from_numpy(np.concatenate(mini.base.look(pixels()), axis=1))
+    with torch.inference_mode():
+        told = torch.nn.functional.normalize(trainee.encode_images(inputs)).numpy()
+    np.testing.assert_allclose(told, mini.encode_images(pixels()), atol=1e-5)
+    without = torch.nn.functional.normalize(trainee.image(inputs[:, -384:], inputs * 0)).detach().numpy()
+    assert np.abs(told - without).max() > 0.01, "the heads add nothing"
+    assert "image.gate.weight" in trainee.module.state_dict()
 
 
 def test_damaged_heads_and_heads_over_other_towers_are_refused(tmp_path):
@@ -82,6 +97,9 @@ def test_damaged_heads_and_heads_over_other_towers_are_refused(tmp_path):
     told = json.loads((folder / "vsearch_heads.json").read_text())
     (folder / "vsearch_heads.json").write_text(json.dumps({**told, "base": "0" * 64}))
     with pytest.raises(EncoderMismatch, match="trained over another encoder mini"):
+        load_encoder(str(folder)).info  # noqa: B018
+    (folder / "vsearch_heads.json").write_text(json.dumps({**told, "format": 1}))
+    with pytest.raises(EncoderError, match="written by an older vsearch .*vsearch train PAIRS --encoder mini"):
         load_encoder(str(folder)).info  # noqa: B018
     (folder / "vsearch_heads.json").write_text("{}")
     with pytest.raises(EncoderError, match="cannot be read as a trained encoder"):

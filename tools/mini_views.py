@@ -19,25 +19,25 @@ AT_ONCE = 32
 
 
 def seen(towers: Mini, name: str, paths: list[Path], view: int, cache: Path) -> Matrix:
-    """The classifier's pooled features and the vector of `mini:untrained` for each picture: (n, 1664) float32.
+    """What heads are given of each picture, features and then the vector of `mini:untrained`: (n, 2520) float32.
 
     view: 0 is the picture as it is, 1 its mirror image, 2 and above a random part of it, every other one mirrored.
     """
     kept = cache / f"{name}.{view}.npz"
     if not kept.is_file():
-        pooled, vectors = [], []
+        features, vectors = [], []
         with ThreadPoolExecutor(2) as threads:
             for at in range(0, len(paths), AT_ONCE):
                 numbers = range(at, min(at + AT_ONCE, len(paths)))
                 pixels = list(threads.map(lambda n: _pixels(paths[n], view, n), numbers))
                 of_part = towers.look(np.stack(pixels))
-                pooled.append(of_part[0].astype(np.float16))
+                features.append(of_part[0].astype(np.float16))
                 vectors.append(of_part[1])
                 print(f"{name}, view {view}: {numbers[-1] + 1} of {len(paths)}", end="\r", file=sys.stderr)
         cache.mkdir(parents=True, exist_ok=True)
-        np.savez(kept, pooled=np.concatenate(pooled), vector=np.concatenate(vectors))
+        np.savez(kept, features=np.concatenate(features), vector=np.concatenate(vectors))
     with np.load(kept) as told:
-        return np.concatenate([told["pooled"].astype(np.float32), told["vector"]], axis=1)
+        return np.concatenate([told["features"].astype(np.float32), told["vector"]], axis=1)
 
 
 def _pixels(path: Path, view: int, number: int) -> NDArray[np.uint8]:

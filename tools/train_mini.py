@@ -1,12 +1,17 @@
 """Train the heads of the bundled encoder `mini` and write them into the package (docs/mini.md is their model card).
 
-The towers, EfficientNet-Lite2 and MiniLM, stay as they are. Two heads over them learn three things at once:
+The towers, EfficientNet-Lite2 and MiniLM, stay as they are. Two heads over them learn four things at once:
 
   captions  symmetric InfoNCE on the pairs of $VSEARCH_EVAL_DATA/flickr8k/train.tsv, one caption and one view of each
             picture at a time
   names     what the classifier sees in each picture, as probabilities of the 1,000 class names of ImageNet, stays what
             the trained vectors say: the names are put through the text head
+  things    the same of pictures of things: those of $VSEARCH_EVAL_DATA/caltech101/labels.tsv, without their labels,
+            and without the classes that `things.py` keeps out
   words     phrases of English keep their places: cosine to what MiniLM says of them
+
+A gate, a logistic regression that tells the captioned pictures from those of things, is learned first: of a picture
+that it takes for no captioned scene, little is added to what the towers say.
 
 Several seeds are trained, and their heads averaged: side by side they are one wider head.  Features of pictures are
 kept in a folder, so that a second run takes minutes.
@@ -24,34 +29,39 @@ import numpy as np
 import torch
 from mini_views import Matrix, seen
 from safetensors.torch import save
+from things import pictures_of_things
 from torch import Tensor, nn
 from torch.nn import functional
 
 from vsearch import phrases
 from vsearch.embed.classnames import imagenet_classnames
 from vsearch.embed.heads import BUNDLED_HEADS, INPUTS, WEIGHTS_FILE, configuration
-from vsearch.embed.lite2 import load_network
+from vsearch.embed.lite2 import FEATURES, load_network
 from vsearch.embed.load import HEADS_FILE
-from vsearch.embed.mini import PICTURE_FEATURES, TEMPERATURE, Mini
+from vsearch.embed.mini import TEMPERATURE, Mini
 from vsearch.embed.minilm import DIM
 from vsearch.train import read_pairs
-from vsearch.train.adapters import Adapter, made
+from vsearch.train.adapters import Adapter, Shape, made
 from vsearch.train.heads import STRENGTH
 from vsearch.train.pairs import Pairs
 
 RATE, DECAY, DROPOUT, WARM_UP, CLIP = 1e-3, 0.1, 0.4, 30, 5.0
 SHARPNESS = 30.0  # what cosines are multiplied by where names are compared
 WORDS_AT_ONCE = 256
+THINGS_AT_ONCE = 128
+THING_VIEWS = 2
+GATE_STEPS, GATE_BATCH = 400, 256
+GATE_START = 0.7  # added to the logit: where the regression does not know, the heads count
 # Of pictures of 100 classes of Caltech-101 the likelihood of the right label is highest near this.
-LABEL_TEMPERATURE = 0.025
+LABEL_TEMPERATURE = 0.01
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How to train.
 
-    views: of each picture.  names, words: weights of the two losses that keep what the towers know.  share: of what
-    the heads learned, how much is added to what the towers say.
+    views: of each picture.  names, things, words: weights of the losses that keep what the towers know.  gate: 0 for
+    none.  share: of what the heads learned, how much is added to what the towers say.
     """
 
     seeds: int = 3
@@ -60,60 +70,103 @@ class Recipe:
     hidden: int = 1024
     views: int = 3
     names: float = 1.0
+    things: float = 1.0
     words: float = 2.0
-    share: float = 0.45
+    gate: int = 1
+    share: float = 0.9
 
 
 @dataclass(frozen=True)
 class Data:
-    """What is learned from.  pictures: a matrix for each view.  own: the captions of each picture, by number."""
+    """What is learned from.
 
-    pictures: list[Tensor]
-    teacher: list[Tensor]
+    pictures, things: features, (views, n, inputs).  teacher, taught: what the classifier says of them,
+    (views, n, 1000).  own: the captions of each picture, by number.
+    """
+
+    pictures: Tensor
+    teacher: Tensor
+    things: Tensor
+    taught: Tensor
     texts: Tensor
     own: list[list[int]]
     names: Tensor
     words: Tensor
 
 
-def gather(pairs: Pairs, towers: Mini, views: int, cache: Path) -> Data:
+def gather(pairs: Pairs, things: list[Path], towers: Mini, views: int, cache: Path) -> Data:
     """Features of pictures in their views, and of texts."""
     paths = [Path(os.fsdecode(item.path)) for item in pairs.items]
-    pictures = [torch.from_numpy(seen(towers, "train", paths, view, cache)) for view in range(views)]
-    classifier = load_network().classifier
-    with torch.inference_mode():
-        logits = [classifier(rows[:, :PICTURE_FEATURES]) for rows in pictures]  # type: ignore[operator]
+    pictures, teacher = _views(towers, "train", paths, views, cache)
+    others, taught = _views(towers, "things", things, THING_VIEWS, cache)
     own: list[list[int]] = [[] for _ in paths]
     for caption, picture in enumerate(pairs.owner):
         own[picture].append(caption)
     words = sorted({word.lower() for phrase in phrases.load() for word in phrase.split() if word.isalpha()})
     return Data(
         pictures,
-        [functional.softmax(rows / TEMPERATURE, dim=1) for rows in logits],
-        torch.from_numpy(_texts(towers, "train", pairs.texts, cache)),
+        teacher,
+        others,
+        taught,
+        _texts(towers, "train", pairs.texts, cache),
         own,
-        torch.from_numpy(towers.encode_texts([f"a photo of a {name}" for name in imagenet_classnames()])),
-        torch.from_numpy(towers.encode_texts([*phrases.load(), *words])),
+        _texts(towers, "names", [f"a photo of a {name}" for name in imagenet_classnames()], cache),
+        _texts(towers, "words", [*phrases.load(), *words], cache),
     )
 
 
-def _texts(towers: Mini, name: str, texts: list[str], cache: Path) -> Matrix:
+def _views(towers: Mini, name: str, paths: list[Path], views: int, cache: Path) -> tuple[Tensor, Tensor]:
+    features = torch.stack([torch.from_numpy(seen(towers, name, paths, view, cache)) for view in range(views)])
+    classifier = load_network().classifier
+    with torch.inference_mode():
+        logits: Tensor = classifier(features[..., :FEATURES])  # type: ignore[operator]
+    return features, functional.softmax(logits / TEMPERATURE, dim=-1)
+
+
+def _texts(towers: Mini, name: str, texts: list[str], cache: Path) -> Tensor:
     kept = cache / f"{name}.texts.npz"
     if not kept.is_file():
-        np.savez(kept, vector=towers.encode_texts(texts))
+        np.savez(kept, both=np.concatenate(towers.read(texts), axis=1))
     with np.load(kept) as told:
-        vectors: Matrix = told["vector"]
-    return vectors
+        return torch.from_numpy(told["both"])
+
+
+def gate(data: Data) -> tuple[Tensor, Tensor]:
+    """Weight (1, inputs) and bias (1) of what tells captioned pictures from those of things."""
+    captioned, things = data.pictures.flatten(0, 1), data.things.flatten(0, 1)
+    deviation, mean = torch.std_mean(captioned, dim=0)
+    deviation = deviation + 1e-3
+    torch.manual_seed(0)
+    found = nn.Linear(captioned.shape[1], 1)
+    optimiser = torch.optim.AdamW(found.parameters(), lr=RATE, weight_decay=DECAY)
+    answer = torch.cat([torch.ones(GATE_BATCH), torch.zeros(GATE_BATCH)])
+    for _ in range(GATE_STEPS):
+        rows = [some[torch.randint(len(some), (GATE_BATCH,))] for some in (captioned, things)]
+        optimiser.zero_grad()
+        said = found((torch.cat(rows) - mean) / deviation)[:, 0]
+        functional.binary_cross_entropy_with_logits(said, answer).backward()
+        optimiser.step()
+    with torch.inference_mode():
+        weight = found.weight / deviation
+        return weight, found.bias + GATE_START - weight @ mean
 
 
 def train(data: Data, recipe: Recipe, seed: int) -> tuple[Adapter, Adapter]:
     """The heads of one seed: for pictures, for texts."""
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
-    image, text = made(seed, *((INPUTS[side], DIM, "mlp", recipe.hidden, DROPOUT) for side in ("image", "text")))
+    shapes: list[Shape] = [
+        (INPUTS[side], DIM, "mlp", recipe.hidden, DROPOUT, gated)
+        for side, gated in (("image", bool(recipe.gate)), ("text", False))
+    ]
+    image, text = made(seed, *shapes)
+    if image.gate is not None:
+        weight, bias = gate(data)
+        image.gate.load_state_dict({"weight": weight, "bias": bias})
+        image.gate.requires_grad_(False)
     image.strength, text.strength = STRENGTH["image"], STRENGTH["text"]
     scale = nn.Parameter(torch.tensor(float(np.log(1 / 0.07))))
-    learned = [*image.parameters(), *text.parameters(), scale]
+    learned = [weight for weight in (*image.parameters(), *text.parameters(), scale) if weight.requires_grad]
     optimiser = torch.optim.AdamW(learned, lr=RATE, weight_decay=DECAY)
     count = len(data.own)
     steps = recipe.epochs * (count // recipe.batch)
@@ -135,19 +188,18 @@ def _loss(
     data: Data, recipe: Recipe, rng: np.random.Generator, ids: Matrix, image: Adapter, text: Adapter, scale: Tensor
 ) -> Tensor:
     view = rng.integers(recipe.views, size=len(ids))
-    x = torch.stack([data.pictures[v][i] for v, i in zip(view, ids, strict=True)])
     captions = [data.own[i][rng.integers(len(data.own[i]))] for i in ids]
-    pictures, texts = through(image, x), through(text, data.texts[captions])
+    pictures, texts = through(image, data.pictures[view, ids]), through(text, data.texts[captions])
     scores = scale.exp().clamp(max=100) * pictures @ texts.T
     diagonal = torch.arange(len(ids))
     loss = (functional.cross_entropy(scores, diagonal) + functional.cross_entropy(scores.T, diagonal)) / 2
-    if recipe.names:
-        said = torch.stack([data.teacher[v][i] for v, i in zip(view, ids, strict=True)])
-        loss = loss + recipe.names * functional.cross_entropy(SHARPNESS * pictures @ through(text, data.names).T, said)
-    if recipe.words:
-        words = data.words[rng.choice(len(data.words), WORDS_AT_ONCE)]
-        loss = loss + recipe.words * (1 - (through(text, words) * words).sum(dim=1)).mean()
-    return loss
+    names = through(text, data.names)
+    loss = loss + recipe.names * functional.cross_entropy(SHARPNESS * pictures @ names.T, data.teacher[view, ids])
+    view, ids = rng.integers(THING_VIEWS, size=THINGS_AT_ONCE), rng.choice(data.things.shape[1], THINGS_AT_ONCE)
+    things = through(image, data.things[view, ids])
+    loss = loss + recipe.things * functional.cross_entropy(SHARPNESS * things @ names.T, data.taught[view, ids])
+    words = data.words[rng.choice(len(data.words), WORDS_AT_ONCE)]
+    return loss + recipe.words * (1 - (through(text, words) * words[:, -DIM:]).sum(dim=1)).mean()
 
 
 def through(head: Adapter, x: Tensor) -> Tensor:
@@ -156,10 +208,14 @@ def through(head: Adapter, x: Tensor) -> Tensor:
 
 
 def averaged(heads: list[Adapter], share: float) -> dict[str, Tensor]:
-    """One head that adds ``share`` of the mean of what several add: their hidden units side by side.  fp16."""
+    """One head that adds ``share`` of the mean of what several add: their hidden units side by side.  fp16.
+
+    The gate is the same in all of them.
+    """
     parts = [head.state_dict() for head in heads]
     weight = share / len(parts)
-    return {
+    gates = {name: w.half() for name, w in parts[0].items() if name.startswith("gate.")}
+    return gates | {
         "0.weight": torch.cat([part["0.weight"] for part in parts]).half(),
         "0.bias": torch.cat([part["0.bias"] for part in parts]).half(),
         "1.weight": (weight * torch.cat([part["1.weight"] for part in parts], dim=1)).half(),
@@ -167,13 +223,10 @@ def averaged(heads: list[Adapter], share: float) -> dict[str, Tensor]:
     }
 
 
-def write(heads: list[tuple[Adapter, Adapter]], recipe: Recipe, pairs: Pairs, out: Path) -> None:
+def write(heads: list[tuple[Adapter, Adapter]], share: float, told: dict[str, object], out: Path) -> None:
     """The folder that is an encoder."""
     sides = {"image": [image for image, _ in heads], "text": [text for _, text in heads]}
-    weights = save(
-        {f"{side}.{name}": w for side, of in sides.items() for name, w in averaged(of, recipe.share).items()}
-    )
-    told = {"recipe": asdict(recipe), "data": f"Flickr8k, {len(pairs)} pictures, {len(pairs.texts)} captions"}
+    weights = save({f"{side}.{name}": w for side, of in sides.items() for name, w in averaged(of, share).items()})
     out.mkdir(parents=True, exist_ok=True)
     (out / WEIGHTS_FILE).write_bytes(weights)
     (out / HEADS_FILE).write_bytes(configuration(weights, STRENGTH, told, LABEL_TEMPERATURE))
@@ -184,17 +237,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=BUNDLED_HEADS, help="the folder to write (default: the package's)")
     parser.add_argument("--cache", type=Path, default=Path(".bench/mini"), help="features (default: %(default)s)")
+    parser.add_argument("--first", type=int, default=0, help="the first seed (default: %(default)s)")
     for name, value in asdict(Recipe()).items():
         parser.add_argument(f"--{name}", type=type(value), default=value, help="default: %(default)s")
     told = vars(parser.parse_args())
     recipe = Recipe(**{name: told[name] for name in asdict(Recipe())})
     folder = os.environ.get("VSEARCH_EVAL_DATA")
     if not folder:
-        parser.error("set VSEARCH_EVAL_DATA to the folder that has flickr8k/train.tsv in it")
+        parser.error("set VSEARCH_EVAL_DATA to the folder that has flickr8k/train.tsv and caltech101/labels.tsv in it")
     pairs = read_pairs(Path(folder) / "flickr8k" / "train.tsv")
-    data = gather(pairs, Mini(), recipe.views, told["cache"])
-    heads = [train(data, recipe, seed) for seed in range(recipe.seeds)]
-    write(heads, recipe, pairs, told["out"])
+    things, unseen = pictures_of_things(Path(folder))
+    data = gather(pairs, things, Mini(), recipe.views, told["cache"])
+    heads = [train(data, recipe, told["first"] + more) for more in range(recipe.seeds)]
+    used = (
+        f"Flickr8k, {len(pairs)} pictures, {len(pairs.texts)} captions; Caltech-101, {len(things)} pictures, no labels"
+    )
+    write(heads, recipe.share, {"recipe": asdict(recipe), "data": used, "unseen": unseen}, told["out"])
     print(f"{recipe.seeds} heads averaged into {told['out']}")
 
 

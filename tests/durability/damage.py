@@ -20,6 +20,7 @@ from vsearch.store import Batch
 from vsearch.types import Failure, Query
 
 PAGE = 4096
+SCRATCHED = 24  # pages of a file
 LAST = 14
 OLDER = 10
 MAKE, EXAMINE = "tests.durability.damage:make", "tests.durability.damage:examine"
@@ -90,9 +91,9 @@ def _cut(whole: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def _scratched(whole: bytes, random: Random) -> Iterator[tuple[str, bytes]]:
-    """In every page, bits flipped, and the page zeroed; pages exchanged."""
+    """In the first pages and some others, bits flipped, and the page zeroed; pages exchanged."""
     pages = range(0, len(whole), PAGE)
-    for start in pages:
+    for start in sorted({*pages[:4], *random.sample(pages, min(SCRATCHED, len(pages)))}):
         end = min(start + PAGE, len(whole))
         for at in (random.randrange(start, min(start + 64, end)), random.randrange(start, end)):
             bit = 1 << random.randrange(8)

@@ -67,18 +67,18 @@ def test_shim_is_absent_from_this_process() -> None:
     assert not hasattr(ctypes.CDLL(None), "fault_arm")
 
 
-def test_a_fault_at_every_fifth_call_is_an_error_and_never_damage(workshop: Path, saboteurs: list[Zygote]) -> None:
+def test_a_fault_at_every_ninth_call_is_an_error_and_never_damage(workshop: Path, saboteurs: list[Zygote]) -> None:
     def half(number: int) -> Faults:
         folder = workshop / str(number)
         folder.mkdir()
         saboteur = Saboteur(saboteurs[number], folder, seed=1)
-        return saboteur.run(fault for n, fault in enumerate(saboteur.faults(every=5)) if n % 2 == number)
+        return saboteur.run(fault for n, fault in enumerate(saboteur.faults(every=9)) if n % 2 == number)
 
     with ThreadPoolExecutor(2) as pool:
         figures = list(pool.map(half, (0, 1)))
     total = Faults.total(figures)
     assert total.failures == []
-    assert total.runs > total.calls // 5 * 4
+    assert total.runs > total.calls // 9 * 4
     assert total.reported and total.absorbed
 
 

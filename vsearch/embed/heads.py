@@ -1,10 +1,11 @@
 """Trained heads over frozen towers: a folder of JSON and safetensors that is an encoder, as the bundled ``mini`` is.
 
-    v = base + strength * head(input);  v / |v|
+    v = base + strength * gate(input) * head(input);  v / |v|
 
-For a text, base and input are its MiniLM vector.  For a picture, base is the vector that ``mini:untrained`` gives it,
-and input the classifier's pooled features followed by that vector.  A head is a linear map, or an MLP of two layers
-with a GELU between.  A head of zeros is ``mini:untrained`` itself.
+base is the vector that ``mini:untrained`` gives; input is what the towers say on the way to it, followed by that
+vector.  A head is a linear map, or an MLP of two layers with a GELU between.  The gate is 1, or a logistic function of
+the input: how much the picture or the text is of the kind that the head learned from.  A head of zeros is
+``mini:untrained`` itself.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from vsearch.embed.load import HEADS_FILE as CONFIG_FILE
-from vsearch.embed.mini import PICTURE_FEATURES, Mini
+from vsearch.embed.mini import PICTURE_FEATURES, TEXT_FEATURES, Mini
 from vsearch.embed.minilm import DIM, gelu
 from vsearch.embed.vectors import unit
 from vsearch.embed.weights import combined, sha256
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
     Matrix = NDArray[np.float32]
 
 WEIGHTS_FILE = "heads.safetensors"
-FORMAT = 1
-INPUTS = {"image": PICTURE_FEATURES + DIM, "text": DIM}
+FORMAT = 2
+INPUTS = {"image": PICTURE_FEATURES + DIM, "text": TEXT_FEATURES + DIM}
 # What ``mini`` is: tools/train_mini.py made them, docs/mini.md says of what.
 BUNDLED_HEADS = Path(__file__).with_name("bundled")
 
@@ -78,22 +79,25 @@ class MiniHeads:
 
     def encode_texts(self, texts: Sequence[str]) -> Matrix:
         """Embed texts as (n, 384) float32 unit vectors.  Raises EncoderError, EncoderUnavailable."""
-        vectors = self.base.encode_texts(texts)
-        return self._through("text", vectors, vectors)
+        return self.joined("text", *self.base.read(texts))
 
     def encode_images(self, pixels: NDArray[np.uint8]) -> Matrix:
         """Embed (n, 260, 260, 3) uint8 pictures as (n, 384) float32 unit vectors.
 
         Raises EncoderError, EncoderUnavailable.
         """
-        pooled, vectors = self.base.look(pixels)
-        return self._through("image", vectors, np.concatenate([pooled, vectors], axis=1))
+        return self.joined("image", *self.base.look(pixels))
 
-    def _through(self, side: str, base: Matrix, x: Matrix) -> Matrix:
+    def joined(self, side: str, features: Matrix, base: Matrix) -> Matrix:
+        """Unit vectors, (n, 384) float32, of what ``Mini.look`` gives (side ``image``), or ``Mini.read`` (``text``).
+
+        Raises EncoderError, EncoderMismatch.
+        """
         assert self.info
         strength = np.float32(self._told["strength"][side])
         what = "pictures" if side == "image" else "texts"
-        return unit(base + strength * apply(self.weights, side, x), what)
+        added = apply(self.weights, side, np.concatenate([features, base], axis=1))
+        return unit(base + strength * added, what)
 
     @cached_property
     def _told(self) -> dict[str, Any]:
@@ -102,6 +106,11 @@ class MiniHeads:
             told = json.loads(path.read_text("utf-8"))
             if told["format"] > FORMAT:
                 raise EncoderError(f"{path} was written by a newer vsearch (format {told['format']}); update vsearch")
+            if told["format"] < FORMAT:
+                raise EncoderError(
+                    f"{path} was written by an older vsearch (format {told['format']}), whose heads were given less of "
+                    "each picture. Train again: vsearch train PAIRS --encoder mini"
+                )
             return {key: told[key] for key in ("base", "strength", "weights", "temperature")}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise EncoderError(
@@ -139,10 +148,12 @@ class MiniHeads:
 
 
 def apply(weights: dict[str, Matrix], side: str, x: Matrix) -> Matrix:
-    """One head, ``image`` or ``text``: a linear map, or two with a GELU between.  (n, inputs) to (n, 384)."""
+    """One head, ``image`` or ``text``, times its gate where it has one: (n, inputs) to (n, 384)."""
     out: Matrix = x @ weights[f"{side}.0.weight"].T + weights[f"{side}.0.bias"]
     if f"{side}.1.weight" in weights:
         out = gelu(out) @ weights[f"{side}.1.weight"].T + weights[f"{side}.1.bias"]
+    if f"{side}.gate.weight" in weights:
+        out /= 1 + np.exp(-(x @ weights[f"{side}.gate.weight"].T + weights[f"{side}.gate.bias"]))
     return out
 
 

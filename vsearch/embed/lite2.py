@@ -8,6 +8,7 @@ from __future__ import annotations
 import pickle
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
@@ -18,13 +19,13 @@ from vsearch.embed.weights import LITE2_WEIGHTS, checked
 from vsearch.errors import EncoderError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 TENSORS = 386
 CLASSES = 1000
 CELLS = 9
 FEATURES = 1280
+STAGES = 856
 MEAN = 127.0
 STD = 128.0
 
@@ -34,12 +35,14 @@ class Look(NamedTuple):
 
     logits: scores of the ImageNet classes, (n, 1000).  attention: class activation map (Zhou et al. 2016,
     arXiv 1512.04150) of the five likeliest classes, less that of the average class, (n, 9, 9).
-    pooled: mean of the last feature map, which the scores are a linear function of, (n, 1280).
+    pooled: mean of the last feature map, which the scores are a linear function of, (n, 1280).  stages: mean of the
+    feature map after each of the seven stages before it, (n, 856).
     """
 
     logits: NDArray[np.float32]
     attention: NDArray[np.float32]
     pooled: NDArray[np.float32]
+    stages: NDArray[np.float32]
 
 
 class Lite2:
@@ -67,17 +70,20 @@ class Lite2:
         """
 
         def forward(chunk: NDArray[np.uint8]) -> torch.Tensor:
-            features = self._network.forward_features(  # type: ignore[operator]
-                normalised(chunk, self._device, torch.float32, [MEAN], [STD])
-            )
-            pooled = self._network.forward_head(features, pre_logits=True)  # type: ignore[operator]
-            logits = self._network.classifier(pooled)  # type: ignore[operator]
-            return torch.cat([logits, pooled, self._activation(features, logits).flatten(1)], dim=1)
+            net = self._network
+            x = net.bn1(net.conv_stem(normalised(chunk, self._device, torch.float32, [MEAN], [STD])))  # type: ignore[operator]
+            stages = []
+            for stage in net.blocks:  # type: ignore[union-attr]
+                x = stage(x)
+                stages.append(x.mean(dim=(2, 3)))
+            features = net.bn2(net.conv_head(x))  # type: ignore[operator]
+            pooled = features.mean(dim=(2, 3))
+            logits = net.classifier(pooled)  # type: ignore[operator]
+            return torch.cat([logits, pooled, *stages, self._activation(features, logits).flatten(1)], dim=1)
 
         seen = run(forward, pixels, self._device, self._network)
-        pooled = seen[:, CLASSES : CLASSES + FEATURES]
-        attention = seen[:, CLASSES + FEATURES :].reshape(-1, CELLS, CELLS)
-        return Look(seen[:, :CLASSES], attention, pooled)
+        logits, pooled, stages, attention = np.split(seen, np.cumsum([CLASSES, FEATURES, STAGES]), axis=1)
+        return Look(logits, attention.reshape(-1, CELLS, CELLS), pooled, stages)
 
     def _activation(self, features: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
         weights: torch.Tensor = self._network.classifier.weight  # type: ignore[assignment, union-attr]

@@ -37,7 +37,10 @@ TEMPERATURE = 2.0
 LABEL_TEMPERATURE = 0.05
 TOP = 50
 COLOUR_CHUNK = 16
-PICTURE_FEATURES = 1280
+PICTURE_FEATURES = 1280 + 856
+"""What heads are given of a picture: means of the last feature map, and of those after the stages before it."""
+TEXT_FEATURES = minilm.DIM
+"""And of a text: the mean of its tokens in the middle of the tower."""
 
 
 class Mini:
@@ -77,7 +80,7 @@ class Mini:
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed texts as (n, 384) float32 unit vectors.  Raises EncoderError, EncoderUnavailable."""
-        return unit(self._text_tower().encode(texts), "texts")
+        return self.read(texts)[1]
 
     def encode_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embed (n, 260, 260, 3) uint8 pictures as (n, 384) float32 unit vectors.
@@ -86,10 +89,18 @@ class Mini:
         """
         return self.look(pixels)[1]
 
-    def look(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The classifier's pooled features (n, 1280), and what ``encode_images`` returns, (n, 384).
+    def read(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What heads are given of texts beside their vectors, (n, 384), and the vectors, as ``encode_texts``.
 
-        Trained heads take both.  Raises EncoderError, EncoderUnavailable.
+        Raises EncoderError, EncoderUnavailable.
+        """
+        middle, last = self._text_tower().encode(texts)
+        return middle, unit(last, "texts")
+
+    def look(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What heads are given of pictures beside their vectors, (n, 2136), and the vectors, as ``encode_images``.
+
+        Raises EncoderError, EncoderUnavailable.
         """
         check_pixels(pixels, self.preprocess)
         if not len(pixels):
@@ -103,7 +114,8 @@ class Mini:
             ]
         )
         named = unit(mixed(seen.logits, names), "pictures")
-        return seen.pooled, unit(named + np.float32(colours.STRENGTH) * tinted, "pictures")
+        features = np.concatenate([seen.pooled, seen.stages], axis=1)
+        return features, unit(named + np.float32(colours.STRENGTH) * tinted, "pictures")
 
     def _text_tower(self) -> minilm.MiniLM:
         with self._lock:

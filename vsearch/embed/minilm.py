@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 DIM = 384
 LAYERS = 6
+MIDDLE = 4
 HEADS = 12
 MAX_TOKENS = 256
 NORM_EPSILON = 1e-12
@@ -39,13 +40,17 @@ class MiniLM:
         self._tokenizer.no_padding()
         self._weights: dict[str, Floats] = load_file(checked(MINILM_WEIGHTS))
 
-    def encode(self, texts: Sequence[str]) -> Floats:
-        """Mean token vectors of texts: (n, 384) float32, not normalised.  Texts beyond 256 tokens are cut."""
+    def encode(self, texts: Sequence[str]) -> tuple[Floats, Floats]:
+        """Mean token vectors of texts after the fourth layer and after the last: (n, 384) float32 each.
+
+        Not normalised.  Texts beyond 256 tokens are cut.
+        """
         tokens = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
-        means = np.empty((len(tokens), DIM), dtype=np.float32)
+        middle, last = np.empty((2, len(tokens), DIM), dtype=np.float32)
         for rows in _batches([len(ids) for ids in tokens]):
-            means[rows] = self._forward([tokens[row] for row in rows])
-        return means
+            layers, mask = self._hidden([tokens[row] for row in rows])
+            middle[rows], last[rows] = _mean(layers[MIDDLE], mask), _mean(layers[-1], mask)
+        return middle, last
 
     def encode_tokens(self, texts: Sequence[str]) -> tuple[Floats, NDArray[np.bool_]]:
         """Vectors of each token: (n, length, 384) float32, and (n, length) bool, False where a text has ended."""
@@ -54,26 +59,20 @@ class MiniLM:
         hidden = np.zeros((len(tokens), longest, DIM), dtype=np.float32)
         there = np.zeros((len(tokens), longest), dtype=np.bool_)
         for rows in _batches([len(ids) for ids in tokens]):
-            of_batch, mask = self._hidden([tokens[row] for row in rows])
+            layers, mask = self._hidden([tokens[row] for row in rows])
             width = mask.shape[1]
-            hidden[rows, :width], there[rows, :width] = of_batch * mask[..., None], mask
+            hidden[rows, :width], there[rows, :width] = layers[-1] * mask[..., None], mask
         return hidden, there
 
-    def _hidden(self, tokens: list[list[int]]) -> tuple[Floats, NDArray[np.bool_]]:
+    def _hidden(self, tokens: list[list[int]]) -> tuple[list[Floats], NDArray[np.bool_]]:
+        """What each layer makes of the tokens, and which of them are no padding."""
         ids, mask = _padded(tokens)
-        hidden = self._embed(ids)
+        layers = [self._embed(ids)]
         # what is padding gets a score so low that it takes no part in the softmax
         shut_out = np.where(mask, np.float32(0), np.float32(-1e9))[:, None, None, :]
         for layer in range(LAYERS):
-            hidden = self._layer(f"encoder.layer.{layer}.", hidden, shut_out)
-        return hidden, mask
-
-    def _forward(self, tokens: list[list[int]]) -> Floats:
-        hidden, mask = self._hidden(tokens)
-        weight = mask[..., None].astype(np.float32)
-        total: Floats = (hidden * weight).sum(axis=1)
-        total /= weight.sum(axis=1)
-        return total
+            layers.append(self._layer(f"encoder.layer.{layer}.", layers[-1], shut_out))
+        return layers, mask
 
     def _embed(self, ids: NDArray[np.int64]) -> Floats:
         w = self._weights
@@ -110,6 +109,13 @@ class MiniLM:
         x *= self._weights[f"{name}LayerNorm.weight"]
         x += self._weights[f"{name}LayerNorm.bias"]
         return x
+
+
+def _mean(hidden: Floats, mask: NDArray[np.bool_]) -> Floats:
+    weight = mask[..., None].astype(np.float32)
+    total: Floats = (hidden * weight).sum(axis=1)
+    total /= weight.sum(axis=1)
+    return total
 
 
 def _batches(lengths: list[int]) -> Iterator[list[int]]:

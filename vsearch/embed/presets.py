@@ -91,8 +91,8 @@ def presets() -> list[Preset]:
     rows = [
         Preset(
             "mini",
-            37.4,
-            133,
+            41.3,
+            141,
             384,
             "Apache-2.0",
             mini_here,

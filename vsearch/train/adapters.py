@@ -1,6 +1,7 @@
 """Heads that are trained on top of frozen towers: a linear map, an MLP, each beside the identity.
 
-They begin as zero, so that before the first step the encoder is the one it starts from.
+They begin as zero, so that before the first step the encoder is the one it starts from.  A gate says how much of a head
+counts for an input: near 1 for inputs of the kind that it was trained on.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ Kind = Literal["linear", "mlp"]
 
 
 class Adapter(nn.Module):
-    """``base + strength * head(inputs)``: (n, dim) and (n, inputs) to (n, dim)."""
+    """``base + strength * sigmoid(gate(inputs)) * head(inputs)``: (n, dim) and (n, inputs) to (n, dim)."""
 
-    def __init__(self, inputs: int, dim: int, kind: Kind, hidden: int, dropout: float) -> None:
+    def __init__(self, inputs: int, dim: int, kind: Kind, hidden: int, dropout: float, gated: bool = False) -> None:
         super().__init__()
         if kind == "linear":
             layers = [nn.Linear(inputs, dim)]
@@ -27,6 +28,7 @@ class Adapter(nn.Module):
         nn.init.zeros_(layers[-1].weight)
         nn.init.zeros_(layers[-1].bias)
         self._layers = layers
+        self.gate = nn.Linear(inputs, 1) if gated else None
         self.dropout = nn.Dropout(dropout)
         self.strength = 1.0
 
@@ -35,10 +37,15 @@ class Adapter(nn.Module):
         x: Tensor = self._layers[0](inputs)
         for layer in self._layers[1:]:
             x = layer(self.dropout(nn.functional.gelu(x)))
+        if self.gate is not None:
+            x = torch.sigmoid(self.gate(inputs)) * x
         return base + self.strength * x
 
 
-def made(seed: int, *wanted: tuple[int, int, Kind, int, float]) -> list[Adapter]:
+Shape = tuple[int, int, Kind, int, float, bool]
+
+
+def made(seed: int, *wanted: Shape) -> list[Adapter]:
     """Adapters with first layers drawn from a seed; what is wanted of each is what ``Adapter`` takes."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)

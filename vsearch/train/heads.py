@@ -16,7 +16,7 @@ from vsearch.embed.heads import INPUTS, WEIGHTS_FILE, MiniHeads, configuration
 from vsearch.embed.load import HEADS_FILE
 from vsearch.embed.mini import Mini
 from vsearch.embed.minilm import DIM
-from vsearch.train.adapters import Kind, made
+from vsearch.train.adapters import Shape, made
 from vsearch.train.config import TrainConfig
 from vsearch.train.features import Features, Frozen, Tell, features
 from vsearch.train.gradcache import Batch
@@ -86,24 +86,25 @@ class MiniTrainee:
             self.module.register_parameter("bias", self.bias)
 
     def encode_images(self, inputs: Tensor) -> Tensor:
-        """[pooled features, mini's vector] to (n, 384)."""
+        """[features, mini's vector] to (n, 384)."""
         out: Tensor = self.image(inputs[:, -DIM:], inputs)
         return out
 
     def encode_texts(self, inputs: Tensor) -> Tensor:
-        """MiniLM's vector to (n, 384)."""
-        out: Tensor = self.text(inputs, inputs)
+        """[features, MiniLM's vector] to (n, 384)."""
+        out: Tensor = self.text(inputs[:, -DIM:], inputs)
         return out
 
     def inputs(self, pairs: Pairs) -> FeatureInputs:
         """Compute the features of pairs, or read them from the cache.  Raises DecodeError, EncoderError, DiskFull."""
-        towers = Frozen(
-            f"mini {self._encoder.info.digest}", self._encoder.preprocess, self._look, self._encoder.encode_texts
-        )
+        towers = Frozen(f"mini {self._encoder.info.digest} {INPUTS}", self._encoder.preprocess, self._look, self._read)
         return FeatureInputs(features(towers, pairs, self._cache, self._notice, self._progress), self._device)
 
     def _look(self, pixels: NDArray[np.uint8]) -> Matrix:
         return np.concatenate(self._encoder.look(pixels), axis=1)
+
+    def _read(self, texts: list[str]) -> Matrix:
+        return np.concatenate(self._encoder.read(texts), axis=1)
 
     def vectors(self, inputs: Inputs) -> tuple[Matrix, Matrix, Ids]:
         """Unit vectors of captions and of pictures, and the picture of each caption."""
@@ -131,15 +132,16 @@ class MiniTrainee:
         files.publish(folder / HEADS_FILE, lambda sink: sink.put(body))
 
 
-def _wanted(config: TrainConfig, old: MiniHeads | None) -> list[tuple[int, int, Kind, int, float]]:
+def _wanted(config: TrainConfig, old: MiniHeads | None) -> list[Shape]:
     """The shapes of both heads: as asked for, or those of the heads to go on from."""
-    wanted: list[tuple[int, int, Kind, int, float]] = []
+    wanted: list[Shape] = []
     for side, inputs in INPUTS.items():
-        kind, hidden = config.head, config.hidden
+        kind, hidden, gated = config.head, config.hidden, False
         if old is not None:
             kind = "mlp" if f"{side}.1.weight" in old.weights else "linear"
             hidden = len(old.weights[f"{side}.0.weight"])
-        wanted.append((inputs, DIM, kind, hidden, config.dropout))
+            gated = f"{side}.gate.weight" in old.weights
+        wanted.append((inputs, DIM, kind, hidden, config.dropout, gated))
     return wanted
 
 
