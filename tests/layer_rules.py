@@ -16,7 +16,7 @@ FLOORS = {
     2: ("embed", "store", "ann", "exact", "moving", "results"),
     3: ("filters", "ingest", "search", "build", "explain", "query", "generations", "mend", "hits", "about", "merging")
     + ("labels", "texts", "duplicates", "confidence", "projection"),
-    4: ("feedback", "paging", "distributed", "export"),
+    4: ("feedback", "paging", "distributed", "export", "remote"),
     5: ("asking",),
     6: ("words", "copies", "exchange"),
     7: ("index",),

@@ -10,6 +10,7 @@ from vsearch.cli.describe import describe
 from vsearch.cli.dups import dups
 from vsearch.cli.eval import evaluate
 from vsearch.cli.explain import explain
+from vsearch.cli.fetch import fetch
 from vsearch.cli.index import index
 from vsearch.cli.keep import backup, build, check, compact, repair
 from vsearch.cli.labels import classify, tag
@@ -52,6 +53,7 @@ def app() -> None:
 for command in (
     index,
     watch,
+    fetch,
     bring,
     query,
     serve,

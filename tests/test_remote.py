@@ -1,0 +1,217 @@
+"""`vsearch fetch`: copies of what a store holds, against stores that change, break, lie and attack."""
+
+import json
+import os
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import fsspec
+import pytest
+from fsspec.spec import AbstractFileSystem
+from PIL import Image
+
+from tests.test_cli import run
+from vsearch import files
+from vsearch.errors import DiskFull, IndexNotWritable, SourceError
+from vsearch.remote import fetch
+
+RED = b"not really a picture, and never opened here"
+
+
+class Shelf(AbstractFileSystem):
+    """A store that says of its files what the test wants."""
+
+    protocol = "shelf"
+    cachable = False
+    said: dict[str, dict] = {}
+    held: dict[str, bytes] = {}
+    opened: list[str] = []
+
+    def find(self, path, maxdepth=None, withdirs=False, detail=False, **_):
+        return dict(self.said)
+
+    def isfile(self, path):
+        return path in self.said
+
+    def info(self, path, **_):
+        return self.said[path]
+
+    def open(self, path, mode="rb", **_):
+        self.opened.append(path)
+        if path not in self.held:
+            raise ConnectionError(f"the store hung up over {path}")
+        from io import BytesIO
+
+        return BytesIO(self.held[path])
+
+
+@pytest.fixture
+def shelf():
+    fsspec.register_implementation("shelf", Shelf, clobber=True)
+    Shelf.said, Shelf.held, Shelf.opened = {}, {}, []
+
+    def put(name: str, content: bytes | None, **told):
+        path = f"b/{name}"
+        Shelf.said[path] = {"name": path, "type": "file", "size": len(content or b""), **told}
+        if content is not None:
+            Shelf.held[path] = content
+
+    return put
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def copies(folder: Path) -> dict[str, bytes]:
+    return {name: content for name, content in tree(folder).items() if name != ".vsearch-fetched.json"}
+
+
+def test_pictures_archives_and_captions_are_copied_and_nothing_else(shelf, tmp_path):
+    held = {"a.jpg": b"1", "deep/er/b.PNG": b"22", "deep/b.txt": b"said", "00.tar": b"t" * 3_000_000, "x.csv": b"c"}
+    for name, content in held.items():
+        shelf(name, content)
+    for name in ("run.exe", "page.html", "noname"):
+        shelf(name, b"?")
+    Shelf.said["b/folder.jpg"] = {"name": "b/folder.jpg", "type": "directory", "size": 0}
+    Shelf.said["elsewhere/c.jpg"] = {"name": "elsewhere/c.jpg", "type": "file", "size": 1}
+    told = fetch("shelf://b", tmp_path / "here")
+    assert copies(tmp_path / "here") == held
+    assert (told.copied, told.unchanged, told.failures) == (5, 0, ())
+    assert told.bytes == sum(map(len, held.values()))
+
+
+def test_what_is_here_stays_and_what_changed_there_comes_again(shelf, tmp_path):
+    here = tmp_path / "here"
+    for name in ("same.jpg", "grown.jpg", "new-version.jpg"):
+        shelf(name, b"1234", ETag="one")
+    shelf("no-version.jpg", b"1234")
+    fetch("shelf://b", here)
+    (here / "mine.jpg").write_bytes(b"not theirs")
+    shelf("grown.jpg", b"12345", ETag="two")
+    shelf("new-version.jpg", b"4321", ETag="two")
+    del Shelf.said["b/same.jpg"], Shelf.opened[:]
+    shelf("same.jpg", b"1234", ETag="one")
+    told = fetch("shelf://b", here)
+    assert sorted(Shelf.opened) == ["b/grown.jpg", "b/new-version.jpg"]
+    assert (told.copied, told.unchanged) == (2, 2)
+    assert copies(here) == {
+        "same.jpg": b"1234",
+        "grown.jpg": b"12345",
+        "new-version.jpg": b"4321",
+        "no-version.jpg": b"1234",
+        "mine.jpg": b"not theirs",
+    }
+    (here / ".vsearch-fetched.json").write_text("{damaged")
+    del Shelf.opened[:]
+    assert fetch("shelf://b", here).unchanged == 4 and Shelf.opened == []
+
+
+def test_a_store_that_lies_breaks_or_attacks_costs_its_files_only(shelf, tmp_path):
+    shelf("good.jpg", b"good")
+    shelf("hung-up.jpg", None)
+    shelf("short.jpg", b"123", size=4)
+    shelf("long.jpg", b"12345", size=4)
+    shelf("../outside.jpg", b"evil")
+    shelf("a/../../outside.jpg", b"evil")
+    shelf("/etc/outside.jpg", b"evil")
+    shelf("zero\0.jpg", b"evil")
+    shelf("x" * 4000 + ".jpg", b"long name")
+    (tmp_path / "here" / "taken.jpg").mkdir(parents=True)
+    (tmp_path / "here" / "file").write_bytes(b"a file, no folder")
+    shelf("taken.jpg", b"1")
+    shelf("file/in.jpg", b"1")
+    told = fetch("shelf://b", tmp_path / "here")
+    why = dict(told.failures)
+    assert copies(tmp_path) == {"here/good.jpg": b"good", "here/file": b"a file, no folder"} | {
+        name: content for name, content in tree(tmp_path).items() if name.endswith("fetched.json")
+    }
+    assert told.copied == 1 and len(why) == 10
+    assert "hung up" in why["hung-up.jpg"] and why["short.jpg"] == "3 bytes came, and 4 were told"
+    assert why["long.jpg"] == "5 bytes came, and 4 were told"
+    assert all("leads out" in why[name] for name in ("../outside.jpg", "a/../../outside.jpg", "/etc/outside.jpg"))
+    assert "in its way" in why["taken.jpg"] and "in its way" in why["file/in.jpg"]
+
+
+def test_a_link_that_lies_here_is_not_written_through(shelf, tmp_path):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "precious.jpg").write_bytes(b"precious")
+    (tmp_path / "here" / "a.jpg").symlink_to(tmp_path / "precious.jpg")
+    shelf("a.jpg", b"theirs")
+    fetch("shelf://b", tmp_path / "here")
+    assert (tmp_path / "precious.jpg").read_bytes() == b"precious"
+    assert (tmp_path / "here" / "a.jpg").read_bytes() == b"theirs"
+
+
+def test_a_full_disk_is_told_and_leaves_whole_files(shelf, tmp_path, monkeypatch):
+    usual, written = files.write_all, []
+
+    def full(fd, data, offset):
+        if len(written) >= 2:
+            raise OSError(28, "No space left on device")
+        written.append(len(data))
+        return usual(fd, data, offset)
+
+    for number in range(6):
+        shelf(f"{number}.jpg", b"x" * 10)
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "write_all", full)
+        with pytest.raises(DiskFull, match="disk is full .*type the same again"):
+            fetch("shelf://b", tmp_path / "here", connections=1)
+    assert [len(content) for content in copies(tmp_path / "here").values()] == [10, 10]
+    told = fetch("shelf://b", tmp_path / "here")
+    assert (told.copied, told.unchanged) == (4, 2)
+
+
+def test_addresses_that_lead_nowhere(shelf, tmp_path):
+    with pytest.raises(SourceError, match="no address as s3://bucket/photos"):
+        fetch("./photos", tmp_path / "x")
+    with pytest.raises(SourceError, match="cannot be listed"):
+        fetch("nosuch://b/x", tmp_path / "x")
+    with pytest.raises(SourceError, match="no picture, archive or caption"):
+        fetch("shelf://b", tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+    shelf("a.jpg", b"1")
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(IndexNotWritable, match="Name a folder"):
+        fetch("shelf://b", tmp_path / "file")
+
+
+@pytest.fixture
+def site(tmp_path):
+    """A web server of this machine with a folder of pictures."""
+    root = tmp_path / "site"
+    (root / "photos").mkdir(parents=True)
+    for name in ("red", "green", "blue"):
+        Image.new("RGB", (32, 24), name).save(root / "photos" / f"{name}.png")
+    (root / "photos" / "red.txt").write_text("A red square.\n")
+    (root / "photos" / "two words é.png").write_bytes((root / "photos" / "red.png").read_bytes())
+    handler = partial(SimpleHTTPRequestHandler, directory=os.fspath(root))
+    handler.func.log_message = lambda *_: None  # type: ignore[attr-defined]
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_from_a_web_server_to_an_answer(site, tmp_path):
+    code, out, err = run("fetch", f"{site}/photos/", "photos", cwd=tmp_path)
+    assert code == 0, err
+    assert out == "5 files copied (0.0 MB), 0 here already in T s → photos\n"
+    assert "search them: vsearch index photos" in err
+    code, out, _ = run("fetch", f"{site}/photos/", "photos", "--json", cwd=tmp_path)
+    told = json.loads(out)
+    assert code == 0 and (told["copied"], told["unchanged"], told["failures"]) == (0, 5, [])
+    assert (tmp_path / "photos" / "two words é.png").is_file()
+    assert run("index", "photos", "--encoder", "toy", cwd=tmp_path)[0] == 0
+    _, out, _ = run("query", "green", "-k", "1", "--paths", cwd=tmp_path)
+    assert out.strip().endswith("photos/green.png")
+    code, out, _ = run("fetch", f"{site}/photos/blue.png", "one", cwd=tmp_path)
+    assert code == 0 and [path.name for path in (tmp_path / "one").glob("*.png")] == ["blue.png"]
+    code, _, err = run("fetch", f"{site}/nothing/", "no", cwd=tmp_path)
+    assert code == 2 and "there is no picture, archive or caption at" in err

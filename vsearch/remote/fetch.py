@@ -1,0 +1,181 @@
+"""Pictures of an object store or a web server, copied into a folder, where they are indexed like any others."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from vsearch import files
+from vsearch.errors import DiskFull, IndexNotWritable, SourceError, VsearchError
+from vsearch.members.address import KINDS, RAW
+from vsearch.members.names import problem
+from vsearch.remote.stamps import Stamps, stamp_of
+from vsearch.sources import PICTURE_SUFFIXES
+from vsearch.sources.protocol import AnyPath, absolute
+from vsearch.sources.suffixes import suffix
+from vsearch.types import Progress
+
+WANTED = PICTURE_SUFFIXES | KINDS.keys() | RAW | frozenset(b".txt .caption .json .csv .tsv".split())
+"""What is copied: pictures, what can hold pictures, and what can say something of them."""
+CONNECTIONS = 8
+BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class FetchReport:
+    """Files, and bytes of those that were copied.  failures: names, and what went wrong."""
+
+    copied: int
+    unchanged: int
+    bytes: int
+    failures: tuple[tuple[str, str], ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Remote:
+    """A file there.  name: below the address that was asked for, and below the folder here."""
+
+    path: str
+    name: str
+    size: int | None
+    stamp: str | None
+
+
+def fetch(
+    url: str,
+    folder: AnyPath,
+    *,
+    connections: int = CONNECTIONS,
+    progress: Callable[[Progress], None] | None = None,
+) -> FetchReport:
+    """Copy what is below ``s3://bucket/photos``, ``gs://…``, ``https://…``, or one file, into a folder.
+
+    Only pictures, archives and captions are copied.  A file that is here already with the size and the version that the
+    store tells is not copied again, so that a run that was stopped goes on, and later ones bring what is new.  A file
+    appears here when it is whole.  Nothing here is ever deleted, and only a file that changed there is replaced.
+    Raises SourceError for an address that cannot be listed or needs a package that is missing, DiskFull,
+    IndexNotWritable for a folder that cannot be written.
+    """
+    started = time.monotonic()
+    place = Path(os.fsdecode(absolute(folder)))
+    store, found = _listed(url)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(error, place) from error
+    stamps = Stamps(place)
+    failures: list[tuple[str, str]] = []
+    copied = unchanged = size = 0
+    with ThreadPoolExecutor(connections) as pool:
+        todo = pool.map(lambda one: _copy(store, one, place, stamps), found)
+        try:
+            for one, told in zip(found, todo, strict=True):
+                if isinstance(told, str):
+                    failures.append((one.name, told))
+                elif told is None:
+                    unchanged += 1
+                else:
+                    copied += 1
+                    size += told
+                if progress is not None:
+                    done = copied + unchanged + len(failures)
+                    progress(Progress(done, len(found), copied, len(failures), time.monotonic() - started))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+        finally:
+            stamps.keep()
+    return FetchReport(copied, unchanged, size, tuple(failures), time.monotonic() - started)
+
+
+def _listed(url: str) -> tuple[Any, list[_Remote]]:
+    """The store, and what is wanted of it by name."""
+    try:
+        from fsspec.core import url_to_fs
+    except ImportError as error:
+        raise SourceError(f"{url!r} needs fsspec; type: pip install 'vsearch-engine[remote]'") from error
+    if "://" not in url:
+        raise SourceError(f"{url!r} is no address as s3://bucket/photos. What is on this machine: vsearch index {url}")
+    # each store has errors of its own, with no common ancestor
+    try:
+        store, root = url_to_fs(url)
+        # a web server answers for a folder as for a file, so that the name has to tell
+        single = suffix(os.fsencode(root)) in WANTED and store.isfile(root)
+        infos: dict[str, Any] = {root: store.info(root)} if single else store.find(root, detail=True)
+    except ImportError as error:
+        raise SourceError(f"{url!r}: {error}. Install what it names into the environment of vsearch.") from error
+    except Exception as error:
+        raise SourceError(f"{url!r} cannot be listed: {_words(error)}. Check the address and your access.") from error
+    found = list(_wanted(root.rstrip("/"), infos))
+    if not found:
+        raise SourceError(f"there is no picture, archive or caption at {url!r}. Check the address.")
+    return store, found
+
+
+def _wanted(root: str, infos: dict[str, Any]) -> Iterator[_Remote]:
+    for path, told in sorted(infos.items()):
+        if told.get("type", "file") != "file" or suffix(os.fsencode(path)) not in WANTED:
+            continue
+        inside = path.startswith(f"{root}/")
+        if inside or path == root:
+            name = path[len(root) + 1 :] if inside else path.rpartition("/")[2]
+            if path.startswith(("http://", "https://")):
+                name = unquote(name)
+            yield _Remote(path, name, told.get("size"), stamp_of(told))
+
+
+def _copy(store: Any, one: _Remote, place: Path, stamps: Stamps) -> int | str | None:
+    """The bytes that were copied, None when they are here, or why they cannot be."""
+    if why := problem(os.fsencode(one.name)):
+        return why
+    target = place / one.name
+    if target.is_file() and one.size in (None, target.stat().st_size) and stamps.allow(one.name, one.stamp):
+        return None
+
+    def fill(sink: files.Sink) -> None:
+        for block in _blocks(store, one.path):
+            sink.put(block)
+        if one.size is not None and sink.length != one.size:
+            raise SourceError(f"{sink.length:,} bytes came, and {one.size:,} were told")
+
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        size = files.publish(target, fill).length
+    except SourceError as error:
+        return str(error)
+    except (FileExistsError, IsADirectoryError, NotADirectoryError):
+        return f"{target} is in its way, a folder or a file of that name"
+    except OSError as error:
+        raise _unwritable(error, target) from error
+    stamps.put(one.name, one.stamp)
+    return size
+
+
+def _blocks(store: Any, path: str) -> Iterator[bytes]:
+    try:
+        with store.open(path, "rb") as source:
+            while block := source.read(BLOCK):
+                yield block
+    except Exception as error:  # of the store: see above
+        raise SourceError(_words(error)) from error
+
+
+def _unwritable(error: OSError, place: Path) -> VsearchError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(
+            f"{place}: the disk is full ({error.strerror}); what was copied is whole. Free some space, then type the "
+            "same again."
+        )
+    return IndexNotWritable(f"{place}: cannot be written ({error.strerror}). Name a folder of your own.")
+
+
+def _words(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
