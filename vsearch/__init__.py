@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vsearch.merging import merge
     from vsearch.results import Hits
     from vsearch.sharded import ShardedHits, ShardedIndex
+    from vsearch.remote import fetch
     from vsearch.sources import archive, clip_retrieval, folder, img2dataset, listing, table, vector_file
     from vsearch.sources import files as pictures
     from vsearch.types import AddReport, Box, Crop, EncoderInfo, Failure, Hit, Item, Part, Query
@@ -52,6 +53,7 @@ __all__ = [
     "clip_retrieval",
     "create",
     "pictures",
+    "fetch",
     "folder",
     "img2dataset",
     "listing",
@@ -85,6 +87,7 @@ _HOMES = {
     "clip_retrieval": ("sources", "clip_retrieval"),
     "create": ("index", "create"),
     "pictures": ("sources", "files"),
+    "fetch": ("remote", "fetch"),
     "folder": ("sources", "folder"),
     "img2dataset": ("sources", "img2dataset"),
     "listing": ("sources", "listing"),
