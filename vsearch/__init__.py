@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from vsearch.index import Index, create
     from vsearch.index import open_index as open
     from vsearch.merging import merge
+    from vsearch.remote import fetch
     from vsearch.results import Hits
     from vsearch.sharded import ShardedHits, ShardedIndex
-    from vsearch.remote import fetch
     from vsearch.sources import archive, clip_retrieval, folder, img2dataset, listing, table, vector_file
     from vsearch.sources import files as pictures
     from vsearch.types import AddReport, Box, Crop, EncoderInfo, Failure, Hit, Item, Part, Query
