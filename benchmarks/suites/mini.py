@@ -35,10 +35,8 @@ Both = tuple[Matrix, Matrix]
 ROOT = Path(__file__).resolve().parent.parent.parent
 SEEDS = 3
 WITHOUT = {
-    "names": ("--names", "0"),
     "things": ("--things", "0"),
-    "words": ("--words", "0"),
-    "names, things and words": ("--names", "0", "--things", "0", "--words", "0"),
+    "names and words": ("--names", "0", "--words", "0"),
     "the gate": ("--gate", "0"),
     "views of a picture": ("--views", "1"),
     "a share": ("--share", "1"),
