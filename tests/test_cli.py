@@ -360,7 +360,7 @@ def test_backup_compact_and_build(here):
 def test_models_lists_what_is_here(shown):
     known = {told["name"]: told for told in map(json.loads, run("models", "--json", cwd=shown)[1].splitlines())}
     assert known["mini"]["licence"] == "Apache-2.0" and known["toy"]["on_this_machine"] is True
-    assert re.search(r"^mini +yes +133 MB +384 ", run("models", cwd=shown)[1], re.MULTILINE)
+    assert re.search(r"^mini +yes +141 MB +384 ", run("models", cwd=shown)[1], re.MULTILINE)
 
 
 # ---------------------------------------------------------------- streams and terminals
@@ -430,7 +430,7 @@ def test_help_of_every_command_is_there_and_names_its_options(tmp_path):
     code, out, err = run("--help", cwd=tmp_path)
     listed = re.findall(r"^  ([a-z][a-z-]*)  ", out, re.MULTILINE)
     assert (code, err) == (0, "")
-    finding = "index watch import query serve explain audit describe classify tag dups"
+    finding = "index watch fetch import query serve explain audit describe classify tag dups"
     keeping = "check repair build compact backup merge export spaces"
     assert listed == f"{finding} info errors {keeping} eval train train-reranker store-patches models doctor".split()
     for command in ("index", "query", "errors"):

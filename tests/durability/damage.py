@@ -20,7 +20,7 @@ from vsearch.store import Batch
 from vsearch.types import Failure, Query
 
 PAGE = 4096
-SCRATCHED = 24  # pages of a file
+SCRATCHED = 12  # pages of a file
 LAST = 14
 OLDER = 10
 MAKE, EXAMINE = "tests.durability.damage:make", "tests.durability.damage:examine"
