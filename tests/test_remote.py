@@ -110,7 +110,7 @@ def test_what_is_here_stays_and_what_changed_there_comes_again(shelf, tmp_path):
 
 
 def test_a_store_that_lies_breaks_or_attacks_costs_its_files_only(shelf, tmp_path):
-    shelf("good.jpg", b"good")
+    shelf("good.jpg", b"good", ETag="one")
     shelf("hung-up.jpg", None)
     shelf("short.jpg", b"123", size=4)
     shelf("long.jpg", b"12345", size=4)
@@ -119,6 +119,8 @@ def test_a_store_that_lies_breaks_or_attacks_costs_its_files_only(shelf, tmp_pat
     shelf("/etc/outside.jpg", b"evil")
     shelf("zero\0.jpg", b"evil")
     shelf("x" * 4000 + ".jpg", b"long name")
+    shelf("y" * 300 + ".jpg", b"longer than a disk takes")
+    shelf(".vsearch-fetched.json", b'{"good.jpg": "ETag of another folder"}', ETag="theirs")
     (tmp_path / "here" / "taken.jpg").mkdir(parents=True)
     (tmp_path / "here" / "file").write_bytes(b"a file, no folder")
     shelf("taken.jpg", b"1")
@@ -128,7 +130,9 @@ def test_a_store_that_lies_breaks_or_attacks_costs_its_files_only(shelf, tmp_pat
     assert copies(tmp_path) == {"here/good.jpg": b"good", "here/file": b"a file, no folder"} | {
         name: content for name, content in tree(tmp_path).items() if name.endswith("fetched.json")
     }
-    assert told.copied == 1 and len(why) == 10
+    assert told.copied == 1 and len(why) == 11
+    assert why["y" * 300 + ".jpg"] == "cannot be written here (File name too long)"
+    assert b"another folder" not in (tmp_path / "here" / ".vsearch-fetched.json").read_bytes()
     assert "hung up" in why["hung-up.jpg"] and why["short.jpg"] == "3 bytes came, and 4 were told"
     assert why["long.jpg"] == "5 bytes came, and 4 were told"
     assert all("leads out" in why[name] for name in ("../outside.jpg", "a/../../outside.jpg", "/etc/outside.jpg"))
@@ -155,7 +159,7 @@ def test_a_full_disk_is_told_and_leaves_whole_files(shelf, tmp_path, monkeypatch
         return usual(fd, data, offset)
 
     for number in range(6):
-        shelf(f"{number}.jpg", b"x" * 10)
+        shelf(f"{number}.jpg", b"x" * 10, ETag="one")
     with monkeypatch.context() as patch:
         patch.setattr(files, "write_all", full)
         with pytest.raises(DiskFull, match="disk is full .*type the same again"):

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from vsearch import files
 from vsearch.errors import DiskFull, IndexNotWritable, SourceError, VsearchError
 from vsearch.members.address import KINDS, RAW
 from vsearch.members.names import problem
-from vsearch.remote.stamps import Stamps, stamp_of
+from vsearch.remote.stamps import FILE, Stamps, stamp_of
 from vsearch.sources import PICTURE_SUFFIXES
 from vsearch.sources.protocol import AnyPath, absolute
 from vsearch.sources.suffixes import suffix
@@ -26,6 +27,9 @@ WANTED = PICTURE_SUFFIXES | KINDS.keys() | RAW | frozenset(b".txt .caption .json
 """What is copied: pictures, what can hold pictures, and what can say something of them."""
 CONNECTIONS = 8
 BLOCK = 1 << 20
+FULL = (errno.ENOSPC, errno.EDQUOT)
+OF_ALL = (*FULL, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
+"""Errors that the next file would meet as well."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,8 @@ def fetch(
             pool.shutdown(cancel_futures=True)
             raise
         finally:
-            stamps.keep()
+            with suppress(OSError):  # a full disk is told already; without stamps, sizes decide the next time
+                stamps.keep()
     return FetchReport(copied, unchanged, size, tuple(failures), time.monotonic() - started)
 
 
@@ -129,6 +134,8 @@ def _wanted(root: str, infos: dict[str, Any]) -> Iterator[_Remote]:
             name = path[len(root) + 1 :] if inside else path.rpartition("/")[2]
             if path.startswith(("http://", "https://")):
                 name = unquote(name)
+            if name == FILE:  # of somebody who fetched it: ours is of here
+                continue
             yield _Remote(path, name, told.get("size"), stamp_of(told))
 
 
@@ -137,8 +144,6 @@ def _copy(store: Any, one: _Remote, place: Path, stamps: Stamps) -> int | str | 
     if why := problem(os.fsencode(one.name)):
         return why
     target = place / one.name
-    if target.is_file() and one.size in (None, target.stat().st_size) and stamps.allow(one.name, one.stamp):
-        return None
 
     def fill(sink: files.Sink) -> None:
         for block in _blocks(store, one.path):
@@ -147,6 +152,8 @@ def _copy(store: Any, one: _Remote, place: Path, stamps: Stamps) -> int | str | 
             raise SourceError(f"{sink.length:,} bytes came, and {one.size:,} were told")
 
     try:
+        if target.is_file() and one.size in (None, target.stat().st_size) and stamps.allow(one.name, one.stamp):
+            return None
         target.parent.mkdir(parents=True, exist_ok=True)
         size = files.publish(target, fill).length
     except SourceError as error:
@@ -154,7 +161,9 @@ def _copy(store: Any, one: _Remote, place: Path, stamps: Stamps) -> int | str | 
     except (FileExistsError, IsADirectoryError, NotADirectoryError):
         return f"{target} is in its way, a folder or a file of that name"
     except OSError as error:
-        raise _unwritable(error, target) from error
+        if error.errno in OF_ALL:
+            raise _unwritable(error, target) from error
+        return f"cannot be written here ({error.strerror})"
     stamps.put(one.name, one.stamp)
     return size
 
@@ -169,7 +178,7 @@ def _blocks(store: Any, path: str) -> Iterator[bytes]:
 
 
 def _unwritable(error: OSError, place: Path) -> VsearchError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in FULL:
         return DiskFull(
             f"{place}: the disk is full ({error.strerror}); what was copied is whole. Free some space, then type the "
             "same again."
