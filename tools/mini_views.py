@@ -37,6 +37,8 @@ def seen(towers: Mini, name: str, paths: list[Path], view: int, cache: Path) -> 
         cache.mkdir(parents=True, exist_ok=True)
         np.savez(kept, features=np.concatenate(features), vector=np.concatenate(vectors))
     with np.load(kept) as told:
+        if len(told["vector"]) != len(paths):
+            raise SystemExit(f"{kept} holds another number of pictures than {len(paths):,}: remove it")
         return np.concatenate([told["features"].astype(np.float32), told["vector"]], axis=1)
 
 

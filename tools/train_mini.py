@@ -129,7 +129,10 @@ def _texts(towers: Mini, name: str, texts: list[str], cache: Path) -> Tensor:
     if not kept.is_file():
         np.savez(kept, both=np.concatenate(towers.read(texts), axis=1))
     with np.load(kept) as told:
-        return torch.from_numpy(told["both"])
+        both = torch.from_numpy(told["both"])
+    if len(both) != len(texts):
+        raise SystemExit(f"{kept} holds {len(both):,} texts, not {len(texts):,}: it is of other data; remove it")
+    return both
 
 
 def gate(data: Data) -> tuple[Tensor, Tensor]:
