@@ -54,7 +54,8 @@ make_venv() {
     "$python" -m venv .venv
 }
 
-pip_install() { "$venv_python" -m pip -qq --disable-pip-version-check install "$@"; }
+# Not compiled now, but by Python when a module is first imported: most of PyTorch never is, and it takes a minute.
+pip_install() { "$venv_python" -m pip -qq --disable-pip-version-check install --no-compile "$@"; }
 
 install_vsearch() {
     say "installing vsearch and what it needs (PyTorch, FAISS) into .venv: a few minutes, about 8 GB of disk"

@@ -116,16 +116,17 @@ def reads(n: int, seed: int) -> Figures:
 
 def trainings(n: int, seed: int) -> Figures:
     """Training runs killed with signal 9 and resumed."""
-    from tests.durability.training import DEFECTS, MODULES, TrainingKiller
+    from tests.durability.training import DEFECTS, MODULES, TrainingKiller, undisturbed
     from tests.durability.zygote import Zygote
 
-    with Zygote(modules=MODULES) as zygote:
+    with Zygote(modules=MODULES) as zygote, workshop("a training run that nobody kills") as usual_folder:
+        usual = undisturbed(zygote, usual_folder)
         with workshop(f"kill -9, {n:,} times in training runs") as folder:
-            total = TrainingKiller(zygote, folder, seed).run(n)
+            total = TrainingKiller(zygote, folder, usual, seed).run(n)
 
         def shows(defect: str) -> bool:
             with workshop(f"training with a planted defect: {defect}") as folder:
-                return bool(TrainingKiller(zygote, folder, seed, defect).run(100).failures)
+                return bool(TrainingKiller(zygote, folder, usual, seed, defect).run(100).failures)
 
         return {**total.told(), **_verdict(total.failures, DEFECTS, shows)}
 

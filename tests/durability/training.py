@@ -125,68 +125,83 @@ def _plant(mutant: str) -> None:
         checkpoint.write = careless
 
 
+@dataclass(frozen=True)
+class Undisturbed:
+    """A run that nobody killed, what it was made of, and how long it took."""
+
+    model: Path
+    table: Path
+    whole: Path
+    seconds: float
+    calls: int
+
+
+def undisturbed(zygote: Zygote, folder: Path) -> Undisturbed:
+    """Train once, below a folder; the features of the frozen towers are kept, so that runs count the same calls."""
+    from tiny_clip import save_pairs, save_tiny
+
+    model, table = save_tiny(folder / "model"), save_pairs(folder / "pairs", 13)
+
+    def trained(at: Path) -> int:
+        ended = zygote.call(JOB, **_words(model, table, at), resume=False, mutant="", die_at=0)
+        if not ended.ok:
+            raise RuntimeError(str(ended))
+        return int(ended.value[1])
+
+    trained(folder / "first")
+    whole = folder / "whole"
+    shutil.copytree(folder / "first" / "cache", whole / "cache")
+    begun = time.monotonic()
+    calls = trained(whole)
+    return Undisturbed(model, table, whole, time.monotonic() - begun, calls)
+
+
+def _words(model: Path, table: Path, at: Path) -> dict[str, Any]:
+    return {"folder": str(at), "model": str(model), "table": str(table), "log": str(at.with_suffix(".log"))}
+
+
 class TrainingKiller:
     """Kills training runs below one folder, which is its own."""
 
-    def __init__(self, zygote: Zygote, folder: Path, seed: int, mutant: str = "") -> None:
-        from tiny_clip import save_pairs, save_tiny
-
-        self._zygote, self._folder, self._mutant = zygote, folder, mutant
+    def __init__(self, zygote: Zygote, folder: Path, usual: Undisturbed, seed: int, mutant: str = "") -> None:
+        self._zygote, self._folder, self._usual, self._mutant = zygote, folder, usual, mutant
         self._random = Random(seed)
-        self._model = save_tiny(folder / "model")
-        self._table = save_pairs(folder / "pairs", 13)
         self.figures = Trainings()
 
     def run(self, kills: int) -> Trainings:
         """Kill so many times; with a planted defect, until it shows."""
-        whole = self._folder / "whole"
-        shutil.copytree(self._cache(), whole / "cache")
-        begun = time.monotonic()
-        ended = self._zygote.call(JOB, **self._args(whole, False, ""))
-        if not ended.ok:
-            raise RuntimeError(str(ended))
-        self._seconds, self._calls = time.monotonic() - begun, ended.value[1]
         while self.figures.kills < kills and not (self._mutant and self.figures.failures):
-            self._life(whole, min(LIVES, kills - self.figures.kills))
+            self._life(min(LIVES, kills - self.figures.kills))
         return self.figures
 
-    def _cache(self) -> Path:
-        """Features of the frozen towers, so that every run counts the same file calls."""
-        first = self._folder / "first"
-        ended = self._zygote.call(JOB, **self._args(first, False, ""))
-        if not ended.ok:
-            raise RuntimeError(str(ended))
-        return first / "cache"
+    def _args(self, folder: Path, die_at: int = 0) -> dict[str, Any]:
+        words = _words(self._usual.model, self._usual.table, folder)
+        return {**words, "resume": True, "mutant": self._mutant, "die_at": die_at}
 
-    def _args(self, folder: Path, resume: bool, mutant: str, die_at: int = 0) -> dict[str, Any]:
-        log = folder.with_suffix(".log")
-        told = {"folder": str(folder), "model": str(self._model), "table": str(self._table), "log": str(log)}
-        return {**told, "resume": resume, "mutant": mutant, "die_at": die_at}
-
-    def _life(self, whole: Path, kills: int) -> None:
+    def _life(self, kills: int) -> None:
         """One run, killed several times and then left alone."""
         folder = self._folder / "run"
         shutil.rmtree(folder, ignore_errors=True)
         folder.with_suffix(".log").unlink(missing_ok=True)
-        shutil.copytree(whole / "cache", folder / "cache")
+        shutil.copytree(self._usual.whole / "cache", folder / "cache")
         self.figures.runs += 1
         for _ in range(kills):
             self._kill(folder)
-        ended = self._zygote.call(JOB, **self._args(folder, True, self._mutant))
+        ended = self._zygote.call(JOB, **self._args(folder))
         if not ended.ok or ended.value[0] != STEPS:
             self.figures.failures.append(f"could not be resumed: {ended}")
             return
         for name in ("best", f"checkpoints/{STEPS:09d}"):
-            if contents(folder / name) != contents(whole / name):
+            if contents(folder / name) != contents(self._usual.whole / name):
                 self.figures.failures.append(f"run {self.figures.runs}: {name} is not that of the undisturbed run")
 
     def _kill(self, folder: Path) -> None:
         """From outside after a while, or at a file call: a checkpoint is written too fast to be hit by chance."""
         inside = self._random.random() < 0.5
-        die_at = self._random.randrange(1, self._calls // 2) if inside else 0
-        pid = self._zygote.start(JOB, **self._args(folder, True, self._mutant, die_at))
+        die_at = self._random.randrange(1, self._usual.calls // 2) if inside else 0
+        pid = self._zygote.start(JOB, **self._args(folder, die_at))
         if not inside:
-            time.sleep(self._random.random() * self._seconds)
+            time.sleep(self._random.random() * self._usual.seconds)
             os.kill(pid, signal.SIGKILL)
         ended = self._zygote.finish()
         if ended.error:

@@ -1,6 +1,6 @@
 """EfficientNet-Lite2 with ImageNet weights: pictures to scores of 1,000 classes (Tan and Le 2019, arXiv 1905.11946).
 
-The weights are Google's, converted to PyTorch; their tensors have other names than timm's, in the same order.
+The weights are Google's, converted to PyTorch.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from vsearch.embed.efficientnet import CLASSES, EfficientNetLite2
 from vsearch.embed.network import normalised, run, torch_errors
 from vsearch.embed.precision import pick_device
 from vsearch.embed.weights import LITE2_WEIGHTS, checked
@@ -21,8 +21,6 @@ from vsearch.errors import EncoderError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-TENSORS = 386
-CLASSES = 1000
 CELLS = 9
 FEATURES = 1280
 STAGES = 856
@@ -56,7 +54,7 @@ class Lite2:
         """Read the weights (25 MB, checked).  Raises EncoderUnavailable, EncoderError."""
         self._device = pick_device(device)
         with torch_errors():
-            self._network = folded(load_network()).to(self._device).to(memory_format=torch.channels_last)
+            self._network = load_network().to(self._device).to(memory_format=torch.channels_last)
 
     @property
     def precision(self) -> str:
@@ -71,14 +69,14 @@ class Lite2:
 
         def forward(chunk: NDArray[np.uint8]) -> torch.Tensor:
             net = self._network
-            x = net.bn1(net.conv_stem(normalised(chunk, self._device, torch.float32, [MEAN], [STD])))  # type: ignore[operator]
+            x = net.stem(normalised(chunk, self._device, torch.float32, [MEAN], [STD]))
             stages = []
-            for stage in net.blocks:  # type: ignore[union-attr]
+            for stage in net.stages:
                 x = stage(x)
                 stages.append(x.mean(dim=(2, 3)))
-            features = net.bn2(net.conv_head(x))  # type: ignore[operator]
+            features = net.head(x)
             pooled = features.mean(dim=(2, 3))
-            logits = net.classifier(pooled)  # type: ignore[operator]
+            logits = net.classifier(pooled)
             return torch.cat([logits, pooled, *stages, self._activation(features, logits).flatten(1)], dim=1)
 
         seen = run(forward, pixels, self._device, self._network)
@@ -86,7 +84,7 @@ class Lite2:
         return Look(logits, attention.reshape(-1, CELLS, CELLS), pooled, stages)
 
     def _activation(self, features: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-        weights: torch.Tensor = self._network.classifier.weight  # type: ignore[assignment, union-attr]
+        weights = self._network.classifier.weight
         likely, classes = torch.softmax(logits / 2, dim=1).topk(5, dim=1)
         mixed = (weights[classes] * (likely / likely.sum(dim=1, keepdim=True))[..., None]).sum(dim=1)
         return torch.einsum("nchw,nc->nhw", features, mixed - weights.mean(dim=0))
@@ -99,11 +97,11 @@ class Features:
         """Read the weights (25 MB, checked).  Raises EncoderUnavailable, EncoderError."""
         self._device = pick_device(device)
         with torch_errors():
-            self._network = folded(load_network()).to(self._device).to(memory_format=torch.channels_last)
+            self._network = load_network().to(self._device).to(memory_format=torch.channels_last)
 
     def cells(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(n, 260, 260, 3) uint8 to (n, 81, 352) float32, row by row from the top left.  Raises EncoderError."""
-        trunk = nn.Sequential(*(getattr(self._network, name) for name in ("conv_stem", "bn1", "blocks")))
+        trunk = nn.Sequential(self._network.stem, *self._network.stages)
 
         def forward(chunk: NDArray[np.uint8]) -> torch.Tensor:
             seen: torch.Tensor = trunk(normalised(chunk, self._device, torch.float32, [MEAN], [STD]))
@@ -112,42 +110,15 @@ class Features:
         return run(forward, pixels, self._device, self._network)
 
 
-def load_network() -> nn.Module:
-    """The network of timm with the packaged weights, float32 on the CPU, for inference.
+def load_network() -> EfficientNetLite2:
+    """The network with the packaged weights, float32 on the CPU, for inference.
 
-    Raises EncoderUnavailable when the package is missing, EncoderError when its file is another or does not fit.
+    Raises EncoderUnavailable when the package is missing, EncoderError when its file is another.
     """
     path = checked(LITE2_WEIGHTS)
-    import timm
-
     try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-        network: nn.Module = timm.create_model("tf_efficientnet_lite2", pretrained=False)
-        names = list(network.state_dict())
-        if not len(names) == len(stored) == TENSORS:
-            raise ValueError(f"{len(stored)} tensors for {len(names)} places")
-        network.load_state_dict(dict(zip(names, stored.values(), strict=True)))
+        network = EfficientNetLite2()
+        network.fill(list(torch.load(path, map_location="cpu", weights_only=True).values()))
     except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
-        raise EncoderError(
-            f"The weights in {path} do not fit the installed timm {timm.__version__}: {error}. "
-            "Install the version that vsearch asks for: pip install 'timm>=1.0.17'"
-        ) from error
+        raise EncoderError(f"The weights in {path} cannot be read: {error}. Run `vsearch doctor`.") from error
     return network.eval().requires_grad_(False)
-
-
-def folded(network: nn.Module) -> nn.Module:
-    """Fold each batch normalisation into the convolution before it, in place; what stays of it is its activation.
-
-    The same function in half of the memory traffic: twice the speed on a CPU.
-    """
-    children = list(network.named_children())
-    for (_, conv), (name, norm) in zip(children, children[1:], strict=False):
-        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-            assert norm.running_mean is not None and norm.running_var is not None
-            conv.weight, conv.bias = fuse_conv_bn_weights(
-                conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
-            )
-            setattr(network, name, getattr(norm, "act", nn.Identity()))
-    for _, child in children:
-        folded(child)
-    return network

@@ -22,6 +22,7 @@ import numpy as np
 
 from vsearch.embed import colours, minilm
 from vsearch.embed.classnames import imagenet_classnames
+from vsearch.embed.classvectors import class_vectors
 from vsearch.embed.vectors import check_pixels, unit
 from vsearch.embed.weights import MINI_FILES, combined
 from vsearch.types import EncoderInfo, PixelSpec
@@ -128,8 +129,7 @@ class Mini:
             if self._image is None:
                 from vsearch.embed.lite2 import Lite2
 
-                tints = colours.directions(self.encode_texts)
-                self._image = Lite2(self._device), self.encode_texts(imagenet_classnames()), tints
+                self._image = Lite2(self._device), *class_vectors(self.encode_texts)
             return self._image
 
 
