@@ -27,9 +27,10 @@ lint: $(TEST) ## ruff and mypy
 	$(PY) -m ruff format --check $(CHECKED)
 	$(PY) -m mypy vsearch
 
-# Two processes for two cores: threads beside them would only wait for each other.
+# Two processes for two cores: threads beside them would only wait for each other.  Hundreds of tests start the command:
+# its compiled modules are kept, whatever the environment says.
 test: lint ## ruff, mypy and the whole test suite
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
 
 bench: $(RUN) ## every benchmark, short form, and the page made of their results
 	$(PY) benchmarks/run.py ingest --quick

@@ -54,8 +54,7 @@ make_venv() {
     "$python" -m venv .venv
 }
 
-# Not compiled now, but by Python when a module is first imported: most of PyTorch never is, and it takes a minute.
-pip_install() { "$venv_python" -m pip -qq --disable-pip-version-check install --no-compile "$@"; }
+pip_install() { "$venv_python" -m pip -qq --disable-pip-version-check install "$@"; }
 
 install_vsearch() {
     say "installing vsearch and what it needs (PyTorch, FAISS) into .venv: a few minutes, about 8 GB of disk"

@@ -7,14 +7,13 @@ caltech101: pictures of `$VSEARCH_EVAL_DATA/caltech101`, at most ten of each of 
 training, without their names; top1 is the share whose class name, as "a photo of a NAME", is nearest.  untrained:
 `mini` without its heads; without_colours: without the colour term as well.  gallery_colour_swaps: of captions with one
 colour word in them, and of the ten others put in its place, how often the true one is nearer to the picture.
-images_per_second: the development pictures, from their files into an index, everything included.  cold_query_seconds:
-`vsearch query` from process start to printed hits over the gallery, the median of five runs.
+images_per_second: the development pictures, from their files into an index, everything included.  cold_query_seconds,
+cold_image_query_seconds: `vsearch query` with a sentence or a picture, from process start to printed hits over the
+gallery, the median of five runs.
 """
 
 from __future__ import annotations
 
-import csv
-import os
 import re
 import subprocess
 import sys
@@ -25,18 +24,18 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import captioned
 import numpy as np
+from captioned import Captions
 from numpy.typing import NDArray
 
 import vsearch
-from vsearch.decode import Decoded, DecodePool, Job
 from vsearch.embed import colours
 from vsearch.embed.heads import BUNDLED_HEADS, MiniHeads
 from vsearch.embed.mini import Mini
 
 EACH = 10
 Matrix = NDArray[np.float32]
-Pairs = dict[Path, list[str]]
 Texts = Callable[[list[str]], Matrix]
 
 
@@ -46,7 +45,7 @@ def run(quick: bool) -> dict[str, Any]:
     figures: dict[str, Any] = {"encoder": "mini"}
     heads = MiniHeads(BUNDLED_HEADS)
     for name, pairs in sets.items():
-        pixels, asked = _pixels(list(pairs)), _zero_shot if name == "caltech101" else _retrieval
+        pixels, asked = captioned.pixels(list(pairs)), _zero_shot if name == "caltech101" else _retrieval
         seen, plain = heads.base.look(pixels), _without_colours(heads.base, pixels)
         ways: dict[str, tuple[Matrix, Texts]] = {
             "": (heads.joined("image", *seen), heads.encode_texts),
@@ -61,40 +60,13 @@ def run(quick: bool) -> dict[str, Any]:
     if "flickr8k" in sets:
         figures["images_per_second"] = _indexed(list(sets["flickr8k"]))
     if "gallery" in sets:
-        figures["cold_query_seconds"] = _cold_query()
+        figures |= _cold_queries(next(iter(sets["gallery"])))
     return figures
 
 
-def _sets() -> dict[str, Pairs]:
-    flickr: Pairs = {}
-    listing = Path(os.environ.get("VSEARCH_EVAL_DATA") or "/nonexistent") / "flickr8k" / "dev.tsv"
-    if listing.is_file():
-        with listing.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file, delimiter="\t"):
-                flickr.setdefault(listing.parent / row["filepath"], []).append(row["title"])
-    gallery = Path("photos")
-    found = vsearch.folder(gallery) if gallery.is_dir() else []
-    captioned = {Path(os.fsdecode(i.path)): [i.caption] for i in found if isinstance(i, vsearch.Item) and i.caption}
-    return {"flickr8k": flickr, "gallery": captioned, "caltech101": _labelled()}
-
-
-def _labelled() -> Pairs:
-    classes: dict[str, list[Path]] = {}
-    listing = Path(os.environ.get("VSEARCH_EVAL_DATA") or "/nonexistent") / "caltech101" / "labels.tsv"
-    if listing.is_file():
-        with listing.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file, delimiter="\t"):
-                name = row["filepath"].split("/")[0].replace("_", " ").lower()
-                classes.setdefault(name, []).append(listing.parent / row["filepath"])
-    classes.pop("background google", None)
-    return {path: [name] for name, mine in classes.items() for path in mine[:EACH]}
-
-
-def _pixels(paths: list[Path]) -> NDArray[np.uint8]:
-    with DecodePool(Mini.preprocess) as pool:
-        decoded = list(pool.map(Job(os.fsencode(path)) for path in paths))
-    assert all(isinstance(d, Decoded) for d in decoded)
-    return np.stack([d.pixels for d in decoded if isinstance(d, Decoded)])
+def _sets() -> dict[str, Captions]:
+    things = {path: [name] for name, mine in captioned.caltech101().items() for path in mine[:EACH]}
+    return {"flickr8k": captioned.flickr8k(), "gallery": captioned.gallery(), "caltech101": things}
 
 
 def _without_colours(towers: Mini, pixels: NDArray[np.uint8]) -> Matrix:
@@ -105,7 +77,7 @@ def _without_colours(towers: Mini, pixels: NDArray[np.uint8]) -> Matrix:
         colours.STRENGTH = usual
 
 
-def _zero_shot(pairs: Pairs, images: Matrix, encode: Texts) -> dict[str, float]:
+def _zero_shot(pairs: Captions, images: Matrix, encode: Texts) -> dict[str, float]:
     own = [names[0] for names in pairs.values()]
     classes = sorted(set(own))
     texts = encode([f"a photo of a {name}" for name in classes])
@@ -114,16 +86,14 @@ def _zero_shot(pairs: Pairs, images: Matrix, encode: Texts) -> dict[str, float]:
     return {"pictures": len(own), "classes": len(classes), "top1": round(float(right), 4)}
 
 
-def _retrieval(pairs: Pairs, images: Matrix, encode: Texts) -> dict[str, float]:
+def _retrieval(pairs: Captions, images: Matrix, encode: Texts) -> dict[str, float]:
     texts = encode([text for captions in pairs.values() for text in captions])
-    own = np.repeat(np.arange(len(pairs)), [len(captions) for captions in pairs.values()])
-    scores = texts @ images.T
-    ranks = 1 + (scores > scores[np.arange(len(own)), own][:, None]).sum(axis=1)
+    ranks = captioned.ranks(texts, images, captioned.owners(pairs))
     told = {f"recall@{k}": round(float((ranks <= k).mean()), 4) for k in (1, 5, 10)}
     return {"pictures": len(pairs), **told, "median_rank": float(np.median(ranks))}
 
 
-def _swaps(pairs: Pairs, images: Matrix, encode: Texts) -> float:
+def _swaps(pairs: Captions, images: Matrix, encode: Texts) -> float:
     word = re.compile(rf"\b({'|'.join(colours.PALETTE)})\b", re.IGNORECASE)
     right = []
     for (caption,), image in zip(pairs.values(), images, strict=True):
@@ -140,13 +110,17 @@ def _indexed(paths: list[Path]) -> float:
             return round(index.add(vsearch.pictures(paths)).images_per_second, 1)
 
 
-def _cold_query() -> float:
+def _cold_queries(picture: Path) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="vsearch-cold-") as name:
         place = Path(name) / "x.vsearch"
         with vsearch.create(place, encoder="mini") as index:
             index.add(vsearch.folder("photos"))
-        command = [sys.executable, "-m", "vsearch", "query", "a red apple", "--index", str(place)]
-        return round(median(_seconds(command) for _ in range(5)), 3)
+
+        def cold(*asked: str) -> float:
+            command = [sys.executable, "-m", "vsearch", "query", *asked, "--index", str(place)]
+            return round(median(_seconds(command) for _ in range(5)), 3)
+
+        return {"cold_query_seconds": cold("a red apple"), "cold_image_query_seconds": cold("--image", str(picture))}
 
 
 def _seconds(command: list[str]) -> float:
