@@ -12,7 +12,7 @@ from test_cli import run
 
 import vsearch
 from vsearch.decode import Job, Limits
-from vsearch.distributed import Devices, reading
+from vsearch.distributed import Devices, blocks
 from vsearch.errors import EncoderError, EncoderMismatch
 
 COUNT = 40
@@ -76,7 +76,7 @@ def test_the_command_makes_the_index_of_one_process(photos, alone, tmp_path):
 
 
 def test_what_a_killed_process_had_is_done_by_another(photos, alone, tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "BLOCK", 4)
+    monkeypatch.setattr(blocks, "BLOCK", 4)
     monkeypatch.setattr("vsearch.ingest.pipeline.BATCH_IMAGES", 4)
     killed = []
 
@@ -94,8 +94,8 @@ def test_what_a_killed_process_had_is_done_by_another(photos, alone, tmp_path, m
 
 
 def test_files_of_which_processes_die_are_given_up_and_told(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "BLOCK", 4)
-    monkeypatch.setattr("vsearch.distributed.devices.TRIES", 1)
+    monkeypatch.setattr(blocks, "BLOCK", 4)
+    monkeypatch.setattr(blocks, "TRIES", 1)
     monkeypatch.setattr("vsearch.ingest.pipeline.BATCH_IMAGES", 4)
     left = [1]
 
@@ -115,7 +115,7 @@ def test_files_of_which_processes_die_are_given_up_and_told(photos, tmp_path, mo
 
 
 def test_an_interrupt_ends_the_processes_and_the_next_run_goes_on(photos, alone, tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "BLOCK", 4)
+    monkeypatch.setattr(blocks, "BLOCK", 4)
     monkeypatch.setattr("vsearch.ingest.pipeline.BATCH_IMAGES", 4)
 
     def interrupt(progress):

@@ -15,8 +15,8 @@ from test_cli import run
 
 import vsearch
 from vsearch.decode import Job, Limits
+from vsearch.distributed import blocks, reading
 from vsearch.distributed import cluster as room
-from vsearch.distributed import reading
 from vsearch.errors import ClusterError, EncoderMismatch
 
 COUNT = 60
@@ -79,7 +79,7 @@ def same(one: Path, other: Path) -> None:
 
 
 def test_the_index_is_that_of_one_process(nodes, photos, alone, tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "BLOCK", 7)
+    monkeypatch.setattr(blocks, "BLOCK", 7)
     with vsearch.create(tmp_path / "x.vsearch", encoder="toy") as index, vsearch.cluster() as cluster:
         report = index.add(vsearch.folder(photos), cluster=cluster)
         assert (report.added, report.failed) == (COUNT, 1)
@@ -99,7 +99,7 @@ def worker_pids() -> list[int]:
 
 @pytest.mark.parametrize("victim", ["worker", "node"])
 def test_what_dies_in_the_middle_costs_nothing(nodes, photos, alone, tmp_path, monkeypatch, victim):
-    monkeypatch.setattr(reading, "BLOCK", 5)
+    monkeypatch.setattr(blocks, "BLOCK", 5)
     killed = []
 
     def strike(progress):
@@ -120,8 +120,8 @@ def test_what_dies_in_the_middle_costs_nothing(nodes, photos, alone, tmp_path, m
 
 
 def test_blocks_of_which_workers_die_are_given_up_and_told(nodes, photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "BLOCK", 16)
-    monkeypatch.setattr(reading, "TRIES", 1)
+    monkeypatch.setattr(blocks, "BLOCK", 16)
+    monkeypatch.setattr(blocks, "TRIES", 1)
     monkeypatch.setattr(reading, "IN_FLIGHT", 1)
     monkeypatch.setattr("vsearch.ingest.pipeline.BATCH_IMAGES", 16)
     left = [1]

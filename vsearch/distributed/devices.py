@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING
 
 from vsearch.decode import Decoded, Job, Limits
-from vsearch.distributed.reading import AHEAD, IN_FLIGHT, STARTS, TRIES, Block, blocks_of, given_up
+from vsearch.distributed.blocks import IN_FLIGHT, STARTS, Block, Blocks
 from vsearch.distributed.worker import Embedded
 from vsearch.errors import ClusterError, EncoderError
 from vsearch.ingest.reader import Outcome
@@ -76,11 +76,8 @@ class DeviceReader:
     def __init__(self, devices: Sequence[str], info: EncoderInfo, limits: Limits) -> None:
         self._info, self._limits = info, limits
         self._cores = max(1, len(os.sched_getaffinity(0)) // len(devices))
-        self._most_ahead = len(devices) * AHEAD
         self._members: list[_Member] = []
-        self._again: deque[Block] = deque()
-        self._done: dict[int, list[Outcome]] = {}
-        self._taken = self._died_idle = 0
+        self._died_idle = 0
         for device in devices:
             self._start(device)
 
@@ -96,50 +93,41 @@ class DeviceReader:
 
     def read(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
         """See ``Reader``.  Raises ClusterError when no process lives long enough, and what the encoder raises."""
-        blocks = blocks_of(jobs)
-        turn = 0
+        blocks = Blocks(jobs, len(self._members))
         while True:
-            self._send(blocks, turn + self._most_ahead)
-            if turn in self._done:
-                yield from self._done.pop(turn)
-                turn += 1
-            elif self._again or any(member.blocks for member in self._members):
-                self._wait()
+            self._send(blocks)
+            if (outcomes := blocks.told()) is not None:
+                yield from outcomes
+            elif blocks.under_way:
+                self._wait(blocks)
             else:
                 return
 
-    def _send(self, blocks: Iterator[Block], limit: int) -> None:
-        """Give blocks to whoever has the fewest, while the next one's number is below ``limit``."""
+    def _send(self, blocks: Blocks) -> None:
+        """Give blocks to whoever has the fewest."""
         while (member := min(self._members, key=lambda m: len(m.blocks))) and len(member.blocks) < IN_FLIGHT:
-            block = self._again.popleft() if self._again else self._next(blocks, limit)
+            block = blocks.take()
             if block is None:
                 return
             member.blocks.append(block)
             with suppress(OSError):  # it died: the next wait finds its pipe at the end
                 member.pipe.send(block.jobs)
 
-    def _next(self, blocks: Iterator[Block], limit: int) -> Block | None:
-        if self._taken >= limit:
-            return None
-        block = next(blocks, None)
-        self._taken += block is not None
-        return block
-
-    def _wait(self) -> None:
+    def _wait(self, blocks: Blocks) -> None:
         """Take in the next outcomes, or the news that a process has died.  Raises ClusterError, EncoderError."""
         ready = wait([member.pipe for member in self._members])
         for member in [member for member in self._members if member.pipe in ready]:
             try:
                 told = member.pipe.recv()
             except (EOFError, OSError):
-                self._lose(member)
+                self._lose(member, blocks)
                 continue
             if isinstance(told, Exception):
                 raise told
-            self._done[member.blocks.popleft().number] = told
+            blocks.done(member.blocks.popleft(), told)
             self._died_idle = 0
 
-    def _lose(self, member: _Member) -> None:
+    def _lose(self, member: _Member, blocks: Blocks) -> None:
         """Start another process in the place of one that died, and put its blocks back, or give them up."""
         self._members.remove(member)
         _end(member)
@@ -147,11 +135,7 @@ class DeviceReader:
         if self._died_idle >= STARTS:
             raise ClusterError(f"the processes for {member.device} die before they have done anything")
         for block in member.blocks:
-            block.tries += 1
-            if block.tries < TRIES:
-                self._again.append(block)
-            else:
-                self._done[block.number] = given_up(block)
+            blocks.lost(block)
         self._start(member.device)
 
     def _start(self, device: str) -> None:
