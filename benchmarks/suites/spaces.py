@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,30 +24,31 @@ from vsearch.evaluate import measure
 
 Matrix = NDArray[np.float32]
 
+ENCODERS = ("mini", "mini:untrained")
 RECIPES = ("opq-ivf-pq", "ivf-rabitq", "ivf-pq-fastscan", "hnsw")
 TABLES = ("flickr8k/train.tsv", "flickr8k/dev.tsv", "caltech101/labels.tsv")
 ASIDE = 1000
 SHOWN = ("bytes_per_vector", "text recall@10", "image recall@10", "text p50 ms", "image p50 ms", "text_weight")
 
 
-def run(quick: bool, encoder: str = "mini", recipe: str | None = None) -> dict[str, Any]:
-    """Measure.  quick: 2,000 pictures.  encoder: a name or a path; recipe: one instead of all."""
+def run(quick: bool, encoder: str | None = None, recipe: str | None = None) -> dict[str, Any]:
+    """Measure.  quick: 2,000 pictures.  encoder: a name or a path instead of both; recipe: one instead of all."""
     data = os.environ.get("VSEARCH_EVAL_DATA")
     if not data:
         raise SystemExit("spaces: set VSEARCH_EVAL_DATA to the folder that holds flickr8k and caltech101")
-    pictures, texts = _vectors(Path(data), encoder, 2000 if quick else None)
+    recipes = [recipe] if recipe else RECIPES
+    return {name: _space(Path(data), name, recipes, quick) for name in ([encoder] if encoder else ENCODERS)}
+
+
+def _space(data: Path, encoder: str, recipes: Sequence[str], quick: bool) -> dict[str, Any]:
+    pictures, texts = _vectors(data, encoder, 2000 if quick else None)
     aside, indexed = pictures[:ASIDE], pictures[ASIDE:]
-    figures: dict[str, Any] = {
-        "encoder": encoder,
+    return {
         "pictures": len(indexed),
         "mean cosine of two pictures": float(np.square(pictures.mean(axis=0)).sum()),
         "mean cosine of a caption and its nearest picture": float((texts[:ASIDE] @ pictures.T).max(axis=1).mean()),
+        "recipes": {name: _measured(name, indexed, texts[ASIDE:], texts[:ASIDE], aside) for name in recipes},
     }
-    figures["recipes"] = {
-        name: _measured(name, indexed, texts[ASIDE:], texts[:ASIDE], aside)
-        for name in ([recipe] if recipe else RECIPES)
-    }
-    return figures
 
 
 def _vectors(data: Path, encoder: str, most: int | None) -> tuple[Matrix, Matrix]:
@@ -94,8 +96,17 @@ def _measured(recipe: str, rows: Matrix, learn: Matrix, texts: Matrix, pictures:
 
 
 def tables(figures: dict[str, Any]) -> list[str]:
-    """A row for each recipe."""
-    lines = ["| recipe | " + " | ".join(SHOWN) + " |", "|---|" + "---:|" * len(SHOWN)]
-    for name, told in figures["recipes"].items():
-        lines.append(f"| {name} | " + " | ".join(f"{told.get(key)}" for key in SHOWN) + " |")
+    """For each space a row for each recipe."""
+    lines: list[str] = []
+    for encoder, space in figures.items():
+        gap = ", ".join(f"{name} {space[name]:.3f}" for name in space if name.startswith("mean"))
+        lines += [f"`{encoder}`, {space['pictures']:,} pictures; {gap}:", ""]
+        lines += ["| recipe | " + " | ".join(SHOWN) + " |", "|---|" + "---:|" * len(SHOWN)]
+        for name, told in space["recipes"].items():
+            lines.append(f"| {name} | " + " | ".join(_shown(told.get(key)) for key in SHOWN) + " |")
+        lines.append("")
     return lines
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
