@@ -1,4 +1,4 @@
-"""How fast `index` is against the bare encoder and against rclip, and whether its memory depends on the collection.
+"""How fast `index` is against the bare encoder and against rclip.
 
 Each encoder indexes the same pictures at two sizes.  images_per_second is that of a whole `Index.add` of new pictures
 (scan, read, decode, embed, commit), with the encoder already loaded; encoder and decoders are timed alone over the same
@@ -37,6 +37,7 @@ from vsearch.decode import Decoded, DecodePool, Job
 from vsearch.embed import Encoder, load_encoder
 
 VIT = "ViT-B-32-256"
+ROUNDS = 3
 BATCH = 256  # what one commit of `index` embeds at most
 LARGE = (4000, 3000)  # 12 megapixels
 INDEXING = """
@@ -47,20 +48,21 @@ with vsearch.create(sys.argv[2], encoder=sys.argv[3]) as index:
 
 
 def run(quick: bool) -> dict[str, Any]:
-    """Measure; quick takes fewer pictures and rounds, `mini` only, and memory only once."""
+    """Measure; quick takes fewer pictures, and `mini` only."""
     with tempfile.TemporaryDirectory(prefix="vsearch-ingest-") as name:
         scratch = Path(name)
-        folders, origin = _folders(scratch, 384 if quick else 1000, 32 if quick else 120)
+        folders, origin = _folders(scratch, 384 if quick else 512, 32 if quick else 96)
         figures: dict[str, Any] = {"origin": origin}
         for encoder in ("mini",) if quick else ("mini", f"local-dir:{random_clip.model_folder(VIT)}"):
             for size, photos in folders.items():
                 label = f"{'mini' if encoder == 'mini' else VIT}, {size}"
-                figures[label] = _speed(photos, scratch, encoder, 3 if quick else 5)
+                figures[label] = _speed(photos, scratch, encoder)
                 print(label, figures[label], file=sys.stderr, flush=True)
+        figures["peak_mb"] = _peak(folders["500x375"], scratch / "peak.vsearch", "mini")
         if quick:
-            return figures | {"peak_mb": _peak(folders["500x375"], scratch / "peak.vsearch", "mini")}
+            return figures
         figures["against rclip"] = {size: _beside_rclip(photos, scratch) for size, photos in folders.items()}
-        return figures | _memory(scratch)
+        return figures
 
 
 def _folders(scratch: Path, small: int, large: int) -> tuple[dict[str, Path], str]:
@@ -74,12 +76,12 @@ def _folders(scratch: Path, small: int, large: int) -> tuple[dict[str, Path], st
     return {"500x375": photos, "12 megapixels": big}, origin
 
 
-def _speed(photos: Path, scratch: Path, name: str, rounds: int) -> dict[str, float]:
+def _speed(photos: Path, scratch: Path, name: str) -> dict[str, float]:
     encoder = load_encoder(name)
     pixels, _ = _decoded(photos, encoder)
     encoder.encode_images(pixels[:BATCH])  # loads the weights and warms up
     whole, bare, decoding = [], [], []
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         with tempfile.TemporaryDirectory(dir=scratch) as place:
             whole.append(_index(photos, Path(place) / "x.vsearch", encoder))
         bare.append(_encode(pixels, encoder))
@@ -127,7 +129,7 @@ def _encode(pixels: NDArray[np.uint8], encoder: Encoder) -> float:
     return len(pixels) / (time.perf_counter() - started)
 
 
-def _beside_rclip(photos: Path, scratch: Path, rounds: int = 3) -> dict[str, Any]:
+def _beside_rclip(photos: Path, scratch: Path) -> dict[str, Any]:
     """Pictures per second of a whole run of each, turn by turn, and how near their vectors are to each other."""
     try:
         python = python_of("rclip")
@@ -136,7 +138,7 @@ def _beside_rclip(photos: Path, scratch: Path, rounds: int = 3) -> dict[str, Any
         return {"left out": str(error)}
     encoder = load_encoder(f"local-dir:{random_clip.model_folder(VIT)}")
     ours, theirs, vectors = [], [], None
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         with tempfile.TemporaryDirectory(dir=scratch) as name:
             place = Path(name)
             ours.append(_index(photos, place / "x.vsearch", encoder))
@@ -174,19 +176,21 @@ def _vectors(path: Path) -> NDArray[np.float32]:
         return np.asarray(snapshot.vectors(np.array(ids)), np.float32)
 
 
-def _memory(scratch: Path) -> dict[str, float]:
-    peaks = {}
-    for count in (1_000, 10_000):
-        photos = scratch / f"photos-{count}"
-        collect(photos, count)
-        peaks[count] = _peak(photos, scratch / f"peak-{count}.vsearch", "mini")
-    return {
-        "peak_mb": peaks[10_000],
-        "peak_mb_at_1000": peaks[1_000],
-        "peak_mb_at_10000": peaks[10_000],
-        "peak_growth": peaks[10_000] / peaks[1_000] - 1,
-    }
-
-
 def _peak(photos: Path, index: Path, encoder: str) -> float:
     return peak_mb([sys.executable, "-c", INDEXING, str(photos), str(index), encoder])
+
+
+def tables(figures: dict[str, Any]) -> list[str]:
+    """A row for each encoder and size, and one for each size beside rclip."""
+    speeds = {name: told for name, told in figures.items() if isinstance(told, dict) and "pictures" in told}
+    beside = {name: told for name, told in figures.get("against rclip", {}).items() if "left out" not in told}
+    return [line for rows in (speeds, beside) if rows for line in [*_table(rows), ""]]
+
+
+def _table(rows: dict[str, dict[str, Any]]) -> list[str]:
+    names = list(next(iter(rows.values())))
+    lines = ["| | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
+    for label, told in rows.items():
+        values = (f"{v:.4g}" if isinstance(v, float) else str(v) for v in told.values())
+        lines.append(f"| {label} | " + " | ".join(values) + " |")
+    return lines
