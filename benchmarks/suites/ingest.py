@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from peer import PEERS
 from pictures import collect
 from PIL import Image
+from tables import table
 from venvs import CannotInstall, python_of
 
 import vsearch
@@ -184,13 +185,4 @@ def tables(figures: dict[str, Any]) -> list[str]:
     """A row for each encoder and size, and one for each size beside rclip."""
     speeds = {name: told for name, told in figures.items() if isinstance(told, dict) and "pictures" in told}
     beside = {name: told for name, told in figures.get("against rclip", {}).items() if "left out" not in told}
-    return [line for rows in (speeds, beside) if rows for line in [*_table(rows), ""]]
-
-
-def _table(rows: dict[str, dict[str, Any]]) -> list[str]:
-    names = list(next(iter(rows.values())))
-    lines = ["| | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
-    for label, told in rows.items():
-        values = (f"{v:.4g}" if isinstance(v, float) else str(v) for v in told.values())
-        lines.append(f"| {label} | " + " | ".join(values) + " |")
-    return lines
+    return [line for rows in (speeds, beside) if rows for line in table(rows)]

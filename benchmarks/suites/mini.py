@@ -21,6 +21,7 @@ from typing import Any
 import captioned
 import numpy as np
 from numpy.typing import NDArray
+from tables import table
 
 from vsearch.embed.classnames import imagenet_classnames
 from vsearch.embed.heads import BUNDLED_HEADS, MiniHeads
@@ -115,7 +116,4 @@ def _likeliest(images: Both) -> NDArray[np.int64]:
 
 def tables(figures: dict[str, Any]) -> list[str]:
     """A row for each training."""
-    lines = ["| heads | " + " | ".join(MEASURES) + " |", "|---|" + "---:|" * len(MEASURES)]
-    for name, told in figures.items():
-        lines.append(f"| {name} | " + " | ".join(str(told.get(key, "")) for key in MEASURES) + " |")
-    return [*lines, ""]
+    return table(figures, MEASURES, "heads")

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tables import table
 from venvs import CACHE
 
 import vsearch
@@ -100,13 +101,5 @@ def tables(figures: dict[str, Any]) -> list[str]:
     lines: list[str] = []
     for encoder, space in figures.items():
         gap = ", ".join(f"{name} {space[name]:.3f}" for name in space if name.startswith("mean"))
-        lines += [f"`{encoder}`, {space['pictures']:,} pictures; {gap}:", ""]
-        lines += ["| recipe | " + " | ".join(SHOWN) + " |", "|---|" + "---:|" * len(SHOWN)]
-        for name, told in space["recipes"].items():
-            lines.append(f"| {name} | " + " | ".join(_shown(told.get(key)) for key in SHOWN) + " |")
-        lines.append("")
+        lines += [f"`{encoder}`, {space['pictures']:,} pictures; {gap}:", "", *table(space["recipes"], SHOWN, "recipe")]
     return lines
-
-
-def _shown(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
