@@ -72,13 +72,14 @@ def distinct(snapshot: Snapshot, k: int, find: Find, exclude: Iterable[int] = ()
     wanted = k
     while True:
         scores, ids = find(wanted, frozenset(hidden))
-        for score, id in zip(scores.tolist(), ids.tolist(), strict=True):
-            if id >= 0:
-                _take(snapshot, score, id, found, hidden)
+        _take(snapshot, scores, ids, found, hidden)
         if len(found) >= k or (ids < 0).any():
             break
         wanted = min(2 * wanted, MAX_K)
-    return sorted(found.values(), key=lambda one: (-one.score, one.id))[:k]
+    best = list(found.values())
+    if wanted > k:  # each search gave its results in order
+        best.sort(key=lambda one: (-one.score, one.id))
+    return best[:k]
 
 
 def _with_copies(snapshot: Snapshot, ids: Iterable[int]) -> set[int]:
@@ -87,17 +88,25 @@ def _with_copies(snapshot: Snapshot, ids: Iterable[int]) -> set[int]:
     return told.union(*(snapshot.with_content(record.content) for record in records))
 
 
-def _take(snapshot: Snapshot, score: float, id: int, found: dict[bytes, Found], hidden: set[int]) -> None:
-    """Account for one result, unless it is a copy of one that is there."""
-    raw = snapshot.raw_record(id)
-    if raw is None:
-        raise IndexCorrupt(f"the picture with id {id} has lost its record; mend it with: vsearch repair", (id,))
-    content = content_of(raw)
-    if content in found:
-        return
-    same = snapshot.with_content(content)
-    paths = _copies(snapshot, id, same, hidden) if len(same) > 1 else ()
-    found[content] = Found(min(1.0, max(-1.0, score)), id, raw, paths)
+def _take(
+    snapshot: Snapshot,
+    scores: NDArray[np.float32],
+    ids: NDArray[np.int64],
+    found: dict[bytes, Found],
+    hidden: set[int],
+) -> None:
+    """Account for results, (n,) each, -1 for none, unless they are copies of some that are there."""
+    there = ids >= 0
+    ids, scores = ids[there], np.clip(scores[there], -1, 1)
+    raws = snapshot.raw_records(ids)
+    copies = snapshot.copies({content_of(raw) for raw in raws if raw is not None})
+    for score, id, raw in zip(scores.tolist(), ids.tolist(), raws, strict=True):
+        if raw is None:
+            raise IndexCorrupt(f"the picture with id {id} has lost its record; mend it with: vsearch repair", (id,))
+        content = content_of(raw)
+        if content not in found:
+            paths = _copies(snapshot, id, copies[content], hidden) if content in copies else ()
+            found[content] = Found(score, id, raw, paths)
 
 
 def _copies(snapshot: Snapshot, id: int, same: list[int], hidden: set[int]) -> tuple[bytes, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import asdict
+from functools import lru_cache
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ def pack_encoder(info: EncoderInfo) -> bytes:
     return msgspec.json.encode(asdict(info))
 
 
+@lru_cache(maxsize=16)  # every query asks for it
 def unpack_encoder(raw: bytes) -> EncoderInfo:
     """The description that ``pack_encoder`` made."""
     told = msgspec.json.decode(raw)

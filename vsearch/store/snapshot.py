@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -72,12 +72,18 @@ class Snapshot:
         raw = self._txn.get(id_key(id), db=self._tables[b"item"])
         return None if raw is None else Record.unpack(raw)
 
-    def raw_record(self, id: int) -> bytes | None:
-        """The record of an id as it was packed, compared with its checksum.  Raises IndexCorrupt."""
-        raw: bytes | None = self._txn.get(id_key(id), db=self._tables[b"item"])
-        if raw is not None:
+    def raw_records(self, ids: NDArray[np.int64]) -> list[bytes | None]:
+        """The record of each id as it was packed, compared with its checksum; None for one that has none.
+
+        Raises IndexCorrupt.
+        """
+        packed = ids.astype(">u8").tobytes()
+        keys = [packed[at : at + 8] for at in range(0, len(packed), 8)]
+        with self._txn.cursor(self._tables[b"item"]) as cursor:
+            found = dict(cursor.getmulti(keys))
+        for raw in found.values():
             opened(raw, "the record of a picture")
-        return raw
+        return [found.get(key) for key in keys]
 
     def items(self, damaged: list[int] | None = None) -> Iterator[tuple[int, Record]]:
         """All pictures, missing ones too, in id order.
@@ -164,9 +170,17 @@ class Snapshot:
     def with_content(self, content: bytes) -> list[int]:
         """Ids of the pictures with these bytes (16-byte XXH3-128)."""
         with self._txn.cursor(self._tables[b"content"]) as cursor:
-            if not cursor.set_key(content):
-                return []
-            return [key_id(raw) for raw in cursor.iternext_dup()]
+            return [key_id(raw) for _, raw in cursor.getmulti([content], dupdata=True)]
+
+    def copies(self, contents: Collection[bytes]) -> dict[bytes, list[int]]:
+        """Of different contents those that several pictures have, with the ids of these pictures."""
+        with self._txn.cursor(self._tables[b"content"]) as cursor:
+            pairs = cursor.getmulti(contents, dupdata=True)
+        found: dict[bytes, list[int]] = {}
+        if len({content for content, _ in pairs}) < len(pairs):
+            for content, raw in pairs:
+                found.setdefault(content, []).append(key_id(raw))
+        return {content: ids for content, ids in found.items() if len(ids) > 1}
 
     def failures(self) -> Iterator[Failure]:
         """Files that could not be read, as remembered."""
