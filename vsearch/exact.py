@@ -81,8 +81,9 @@ def merge(a: tuple[Matrix, Ids], b: tuple[Matrix, Ids], k: int) -> tuple[Matrix,
 
 
 def _pad(scores: Matrix, ids: Ids, k: int) -> tuple[Matrix, Ids]:
-    short = ((0, 0), (0, k - scores.shape[1]))
-    return (
-        np.pad(scores, short, constant_values=-np.inf),
-        np.pad(ids, short, constant_values=-1),
-    )
+    nq, there = scores.shape
+    if there == k:
+        return scores, ids
+    padded = np.full((nq, k), -np.inf, np.float32), np.full((nq, k), -1, np.int64)
+    padded[0][:, :there], padded[1][:, :there] = scores, ids
+    return padded

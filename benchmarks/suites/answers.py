@@ -3,9 +3,9 @@
 200,000 vectors of `gapped.py` (20,000 in the short form) with captions, built as `opq-ivf-pq`.  faiss: the same index
 file and settings with bare FAISS calls, candidates scored again in numpy, which gives ids.  ids: `search_vectors`.
 hits: `search`, whose hits have not been looked at.  read: the same, path and caption of every hit taken.  Milliseconds
-of one query, the median of 400, all four in turn for each; one thread.  All were asked before, since a row is compared
-with its checksum when it is first read.  exact: an index without ANN, which keeps its vectors as fp16 on
-disk, beside FAISS's flat one with fp32 in memory; milliseconds of a batch, medians of 15 turns (5 of the largest).
+of one query, the median of 400, one thread; the ways take turns of all queries, three each after one that is not
+counted, since a row is compared with its checksum when it is first read.  exact: an index without ANN, which keeps its
+vectors as fp16 on disk, beside FAISS's flat one with fp32 in memory; milliseconds of a batch, in turns as well.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from vsearch.recipe import from_plan
 from vsearch.store.maintain import INDEX_FILE
 
 Matrix = NDArray[np.float32]
-QUERIES, TURNS = 400, 15
+QUERIES, TURNS = 400, 3
 BATCHES = (1, 10, 100)
 SHOWN = ("faiss", "ids", "hits", "read")
 
@@ -98,7 +98,7 @@ def _exact(index: Index, rows: Matrix, xq: Matrix) -> dict[str, dict[str, float]
             "faiss": lambda x: flat.search(x, 10),
             "vsearch": lambda x: index.search_vectors(x, 10, modality="text"),
         }
-        seconds = _in_turn(ways, [xq[turn * batch % 300 :][:batch] for turn in range(TURNS if batch < 100 else 5)])
+        seconds = _in_turn(ways, [xq[batch * n :][:batch] for n in range(10 if batch < 100 else 2)])
         told[f"batch of {batch}"] = {
             "faiss flat ms": 1e3 * seconds["faiss"],
             "vsearch ms": 1e3 * seconds["vsearch"],
@@ -108,16 +108,15 @@ def _exact(index: Index, rows: Matrix, xq: Matrix) -> dict[str, dict[str, float]
 
 
 def _in_turn(ways: dict[str, Callable[[Matrix], Any]], asked: list[Matrix]) -> dict[str, float]:
-    """Median seconds of each way, all of them for each question before the next one."""
+    """Median seconds of each way, whose turns of all questions alternate; the first turn is not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for way in ways.values():
-        for one in asked:
-            way(one)
-    for one in asked:
+    for turn in range(1 + TURNS):
         for name, way in ways.items():
-            began = time.perf_counter()
-            way(one)
-            seconds[name].append(time.perf_counter() - began)
+            for one in asked:
+                began = time.perf_counter()
+                way(one)
+                if turn:
+                    seconds[name].append(time.perf_counter() - began)
     return {name: median(times) for name, times in seconds.items()}
 
 

@@ -66,8 +66,7 @@ async def _timed(service: Service, route: str, handler: Handler, request: Reques
         response = await handler(request)
     except Exception as error:
         response = faults.response(error)
-    service.metrics.requests.labels(route, str(response.status_code)).inc()
-    service.metrics.seconds.labels(route).observe(time.perf_counter() - started)
+    service.metrics.note(route, response.status_code, time.perf_counter() - started)
     return response
 
 

@@ -19,16 +19,26 @@ class Metrics:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._registry = CollectorRegistry()
-        self.requests = Counter(
+        self._requests = Counter(
             "vsearch_requests", "Requests that were answered.", ("route", "status"), registry=self._registry
         )
-        self.seconds = Histogram(
+        self._seconds = Histogram(
             "vsearch_request_seconds", "Time to answer.", ("route",), buckets=_SECONDS, registry=self._registry
         )
+        self._known: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         Gauge("vsearch_in_flight", "Requests being worked on or waiting.", registry=self._registry).set_function(
             lambda: service.work.in_flight
         )
         self._pictures = Gauge("vsearch_pictures", "Pictures that can be found.", registry=self._registry)
+
+    def note(self, route: str, status: int, seconds: float) -> None:
+        """Count a request that was answered."""
+        key = route, status
+        known = self._known.get(key)
+        if known is None:  # looking labels up takes longer than counting
+            known = self._known[key] = self._requests.labels(route, str(status)), self._seconds.labels(route)
+        known[0].inc()
+        known[1].observe(seconds)
 
     def text(self) -> bytes:
         """All of it in Prometheus' text format."""
