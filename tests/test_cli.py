@@ -10,15 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from forked import environment, golden
 from PIL import Image
 
 PROGRAM = [sys.executable, "-m", "vsearch"]
 ODD = b"odd \xff\n\x1b[31m.png"  # a name that is not UTF-8 and would colour a terminal
-
-
-def environment(**more: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name != "VSEARCH_INDEX"}
-    return {**kept, "HF_HUB_OFFLINE": "1", "TERM": "xterm-256color", "OMP_NUM_THREADS": "1", **more}
 
 
 def run(*words: str | bytes | Path, cwd: Path, stdin: bytes = b"", **env: str) -> tuple[int, str, str]:
@@ -27,12 +23,6 @@ def run(*words: str | bytes | Path, cwd: Path, stdin: bytes = b"", **env: str) -
         [*PROGRAM, *words], cwd=cwd, input=stdin, capture_output=True, env=environment(**env), timeout=120
     )
     return done.returncode, golden(done.stdout, cwd), golden(done.stderr, cwd)
-
-
-def golden(raw: bytes, cwd: Path) -> str:
-    text = os.fsdecode(raw).replace(str(cwd), "HERE")
-    assert "Traceback" not in text
-    return re.sub(r"in [0-9.]+ s( \([0-9.]+/s\))?", lambda told: "in T s (R/s)" if told[1] else "in T s", text)
 
 
 def pictures(folder: Path) -> None:

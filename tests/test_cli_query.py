@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import run
 from PIL import Image
-from test_cli import run
 
 from vsearch.embed.toy import PALETTE
 

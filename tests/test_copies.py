@@ -6,7 +6,7 @@ from contextlib import closing
 
 import numpy as np
 import pytest
-from test_cli import run
+from forked import run
 
 import vsearch
 from vsearch.embed import load_encoder

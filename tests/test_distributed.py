@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from drawn_pictures import drawn
-from test_cli import run
+from forked import run
 
 import vsearch
 from vsearch.decode import Job, Limits

@@ -6,9 +6,9 @@ import shutil
 import numpy as np
 import pytest
 from drawn_pictures import draw, drawn
+from forked import run
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_cli import run
 from test_promises import tree
 
 import vsearch

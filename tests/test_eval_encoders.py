@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import run
 from PIL import Image
-from test_cli import run
 
 from vsearch.errors import DimensionMismatch, QueryError, SourceError
 from vsearch.evaluate.bootstrap import interval, resampled_means

@@ -1,13 +1,11 @@
 """Measuring an index: the recall is a plain loop's, the queries are those that are asked for."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import run
 
 import vsearch
 from vsearch.errors import DimensionMismatch, QueryError
@@ -107,15 +105,6 @@ def test_few_captions_give_way_to_phrases_and_many_are_used(index: Index, tmp_pa
     )
     told = measure(index, count=110)["text"]
     assert (told["origin"], told["queries"]) == ("captions", 110)
-
-
-def run(*words: str, cwd: Path) -> tuple[int, str, str]:
-    env = {name: value for name, value in os.environ.items() if name != "VSEARCH_INDEX"}
-    done = subprocess.run(
-        [sys.executable, "-m", "vsearch", *words], cwd=cwd, capture_output=True, text=True, env=env, timeout=120
-    )
-    assert "Traceback" not in done.stderr
-    return done.returncode, done.stdout, done.stderr
 
 
 def test_the_command_prints_one_object_or_a_table(given: Index, tmp_path: Path):

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow
 import pytest
+from forked import run
 from PIL import Image
 from pyarrow import parquet
-from test_import import run
 
 import vsearch
 from vsearch.cli import main

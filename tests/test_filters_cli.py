@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import run
 from PIL import ExifTags, Image
 
 CANON = {ExifTags.Base.Make: "Canon", ExifTags.Base.Model: "Canon EOS R6"}
@@ -27,14 +25,6 @@ def save(path: Path, colour: str, size: tuple[int, int], top: dict[int, Any], ta
     if taken:
         exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = taken
     Image.new("RGB", size, colour).save(path, exif=exif)
-
-
-def run(*words: str, cwd: Path) -> tuple[int, str, str]:
-    env = {name: value for name, value in os.environ.items() if name != "VSEARCH_INDEX"} | {"OMP_NUM_THREADS": "1"}
-    program = [sys.executable, "-m", "vsearch", *words]
-    done = subprocess.run(program, cwd=cwd, capture_output=True, text=True, env=env, timeout=120)
-    assert "Traceback" not in done.stderr
-    return done.returncode, done.stdout.replace(str(cwd), "HERE"), done.stderr.replace(str(cwd), "HERE")
 
 
 @pytest.fixture(scope="module")

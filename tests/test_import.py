@@ -1,29 +1,18 @@
 """``vsearch import``: vectors and their table from files, whole or broken."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow
 import pytest
+from forked import run
 from pyarrow import parquet
 
 from vsearch.errors import SourceError
 from vsearch.sources import vectors as room
 
 ROWS = np.random.default_rng(3).normal(size=(6, 8)).astype(np.float32)
-
-
-def run(*words: str, cwd: Path) -> tuple[int, str, str]:
-    env = {name: value for name, value in os.environ.items() if name != "VSEARCH_INDEX"}
-    done = subprocess.run(
-        [sys.executable, "-m", "vsearch", *words], cwd=cwd, capture_output=True, text=True, env=env, timeout=120
-    )
-    assert "Traceback" not in done.stderr
-    return done.returncode, done.stdout, done.stderr
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from test_cli import run
+from forked import run
 
 import vsearch
 from vsearch import prompts

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from drawn_pictures import drawn
-from test_cli import PROGRAM, environment, run
+from forked import environment, run
+from test_cli import PROGRAM
 from test_spaces import Turned
 
 import vsearch

@@ -5,7 +5,7 @@ import os
 import shutil
 
 import pytest
-from test_cli import run
+from forked import run
 from test_promises import tree
 
 import vsearch

@@ -1,14 +1,12 @@
 """What the README tells people to type is typed here: its Python block and its commands, on three pictures."""
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from drawn_pictures import draw_three
+from forked import run
 
 README = Path(__file__).parent.parent / "README.md"
 TESTED = re.compile(r"<!-- tested -->\n```(\w+)\n(.*?)```", re.DOTALL)
@@ -51,15 +49,11 @@ def test_the_ten_lines_of_python_do_what_they_say(here: Path, capsys: pytest.Cap
 def test_the_commands_do_what_they_say(here: Path):
     typed = commands()
     assert {words[1] for words in typed} >= {"index", "query", "info", "errors", "check"}
-    printed = {}
     for program, *words in typed:
         assert program == "vsearch"
-        done = subprocess.run(
-            [sys.executable, "-m", "vsearch", *words], capture_output=True, text=True, env=os.environ, cwd=here
-        )
+        code, _, err = run(*words, cwd=here)
         expected = 1 if words[0] in ("errors", "dups") else 0  # there is nothing to find
-        assert done.returncode in (0, expected), f"{words}: {done.stderr}"
-        printed[words[0]] = done.stdout
+        assert code in (0, expected), f"{words}: {err}"
     assert (here / "photos.vsearch" / "FORMAT").is_file()
     assert "apple.jpg" in (here / "found.html").read_text(encoding="utf-8")
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from forked import run
 from fsspec.spec import AbstractFileSystem
 from PIL import Image
 
-from tests.test_cli import run
 from vsearch import files
 from vsearch.errors import DiskFull, IndexNotWritable, SourceError
 from vsearch.remote import fetch

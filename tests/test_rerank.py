@@ -6,8 +6,8 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 import torch
+from forked import run
 from PIL import Image
-from test_cli import run
 
 from vsearch.embed import colours
 from vsearch.embed.patches import MiniPatches

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from forked import run
 from PIL import Image
-from test_cli import run
 
 import vsearch
 from vsearch.embed.patches import MiniPatches

@@ -7,8 +7,8 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from forked import run
 from PIL import Image
-from test_cli import run
 from tiny_clip import save_pairs
 
 import vsearch
