@@ -54,7 +54,11 @@ make_venv() {
     "$python" -m venv .venv
 }
 
-pip_install() { "$venv_python" -m pip -qq --disable-pip-version-check install "$@"; }
+# pip compiles modules one after another, which takes a minute and more for PyTorch's; here every core does.
+pip_install() {
+    "$venv_python" -m pip -qq --disable-pip-version-check install --no-compile "$@"
+    "$venv_python" -m compileall -qq -j 0 .venv/lib || true # some packages carry files that are not for this Python
+}
 
 install_vsearch() {
     say "installing vsearch and what it needs (PyTorch, FAISS) into .venv: a few minutes, about 8 GB of disk"

@@ -20,7 +20,7 @@ from vsearch.store import Batch
 from vsearch.types import Failure, Query
 
 PAGE = 4096
-SCRATCHED = 12  # pages of a file
+SCRATCHED = 5  # pages of a file
 LAST = 14
 OLDER = 10
 MAKE, EXAMINE = "tests.durability.damage:make", "tests.durability.damage:examine"
