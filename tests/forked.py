@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import os
 import re
+import signal
 import sys
 import tempfile
 from functools import cache
@@ -18,6 +19,8 @@ from tests.durability.zygote import Zygote
 
 # torch before faiss: each brings its own OpenMP
 MODULES = ("torch", "vsearch.cli.app", "vsearch.index", "vsearch.present", "vsearch.embed.lite2", "vsearch.build")
+
+PATIENCE = 120  # seconds; a command that hangs dies of SIGALRM
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -62,6 +65,7 @@ def typed(words: list[str], cwd: str, env: dict[str, str], stdin: str, stdout: s
     # What the old ones have read or not yet written is the zygote's.
     sys.stdin, sys.stdout, sys.stderr = (open(fd, mode, closefd=False) for fd, mode in ((0, "r"), (1, "w"), (2, "w")))
     sys.argv = ["vsearch", *words]
+    signal.alarm(PATIENCE)
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd)
