@@ -30,6 +30,8 @@ WORTH_LOADING = 2e11
 WORTH_SCANNING = 1e8
 # The heap of the scanner is made for few results.
 MOST_SCANNED = 1000
+# Rows of a block that is scanned: of fewer the calls take longer than the rows.
+SCANNED_ROWS = 1 << 14
 # Fewer queries are bound by reading the rows, and a rough product saves nothing.
 ROUGH_FROM = 16
 # More pairs than this share of all, and scoring everything exactly is quicker.
@@ -80,9 +82,18 @@ def comparer(xq: Matrix, device: str | None = None) -> Compare:
         return _on_device(xq, device)
     if torch is not None and len(xq) >= ROUGH_FROM and has_fast_bfloat16():
         return roughly_first(xq)
-    if 0 < len(xq) < ROUGH_FROM and "faiss" in sys.modules:
+    if _scans(len(xq)):
         return scanned(xq)
     return lambda rows, least, k: _reaching(xq @ widen(rows).T, least, k)
+
+
+def rows_at_once(queries: int, usual: int) -> int:
+    """How many rows a block should have for so many queries: ``usual``, or more where they are scanned."""
+    return SCANNED_ROWS if _scans(queries) else usual
+
+
+def _scans(queries: int) -> bool:
+    return 0 < queries < ROUGH_FROM and "faiss" in sys.modules
 
 
 @cache

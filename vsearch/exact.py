@@ -38,7 +38,9 @@ def topk(
             ids, rows = ids[shown], rows[shown]
         if len(ids):
             least = best[0][:, k - 1] if best[0].shape[1] >= k else None
-            best = merge(best, _table(compare(rows, least, k), ids, len(xq)), k)
+            pairs = compare(rows, least, k)
+            if len(pairs.scores):
+                best = merge(best, _table(pairs, ids, len(xq)), k)
     return _pad(*best, k)
 
 

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vsearch.compare import prepare
+from vsearch.compare import prepare, rows_at_once
 from vsearch.exact import topk
 from vsearch.store import Snapshot
 from vsearch.store import live as live_ids
+from vsearch.store.snapshot import BLOCK_ROWS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,7 +44,8 @@ class Passing:
         if self.count <= SCATTERED * rows:
             ids = live_ids.ids(self.bitmap)
             return topk(xq, self._snapshot.blocks_of(ids[np.searchsorted(ids, start) :]), k, _all)
-        return topk(xq, self._snapshot.blocks(start), k, self._passes)
+        most = rows_at_once(len(xq), BLOCK_ROWS)
+        return topk(xq, self._snapshot.blocks(start, most), k, self._passes)
 
     def _passes(self, ids: Ids) -> NDArray[np.bool_]:
         told: NDArray[np.bool_] = (self.bitmap[ids >> 3] >> (ids & 7).astype(np.uint8)) & 1 == 1

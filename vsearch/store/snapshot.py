@@ -275,16 +275,16 @@ class Snapshot:
                 return taken
         return None
 
-    def blocks(self, start: int = 0) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float16]]]:
+    def blocks(self, start: int = 0, most: int = BLOCK_ROWS) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float16]]]:
         """All rows with ids from ``start`` on, dead ones too, as (ids (n,), rows (n, dim) fp16) in id order.
 
-        Rows are verified against their checksums when this process reads them for the first time.
+        most: rows at once.  Rows are verified against their checksums when this process reads them for the first time.
         Raises IndexCorrupt, naming the ids, when live rows are damaged.
         """
         for reader in self._readers:
             stop = reader.segment.rows
-            for first in range(reader.first_row_from(start), stop, BLOCK_ROWS):
-                end = min(first + BLOCK_ROWS, stop)
+            for first in range(reader.first_row_from(start), stop, most):
+                end = min(first + most, stop)
                 self.verify(reader, first, end)
                 yield reader.ids_of(first, end), reader.rows[first:end]
 
