@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ Decode = Callable[[bytes, "PixelSpec", "Box | None"], "Decoded"]
 # space, and a mixture lies between: with a fifth of text it is already turned away from where pictures are.  Taking it
 # for a text costs milliseconds; taking it for a picture silently costs results.
 TEXT_SHARE = 0.2
+_NO_LENGTH = "a query vector is zero, infinite or not a number"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +88,15 @@ def embed(
             vector, ids = _vector(part, store, info, encoder, decode)
             total += weight * vector.astype(np.float64)
             known |= ids
-    if float(np.linalg.norm(total)) < 1e-6:
+    length = math.sqrt(total @ total)
+    if not math.isfinite(length):
+        raise QueryError(_NO_LENGTH)
+    if length < 1e-6:
         raise QueryError("the parts of this query cancel each other out; change their weights")
     modality: Modality = "text" if sum(abs(weight) for _, weight in texts) >= TEXT_SHARE else "image"
     exclude = frozenset() if include_query else frozenset(known)
     pictures = any(not isinstance(part.value, str | np.ndarray) for part in query.parts)
-    return Embedded(unit(total[None].astype(np.float32)), modality, exclude, info.space, pictures)
+    return Embedded((total / length).astype(np.float32)[None], modality, exclude, info.space, pictures)
 
 
 def _weights(query: Query) -> list[float]:
@@ -101,7 +106,7 @@ def _weights(query: Query) -> list[float]:
     if any(isinstance(p.value, str) and not p.value.strip() for p in query.parts):
         raise QueryError("an empty text; say what the picture shows")
     largest = max(abs(p.weight) for p in query.parts)
-    if not np.isfinite([p.weight for p in query.parts]).all() or largest == 0:
+    if not all(math.isfinite(p.weight) for p in query.parts) or largest == 0:
         raise QueryError("the weights of a query are finite numbers, and one of them is not 0")
     sizes = sum(abs(p.weight / largest) for p in query.parts)
     return [p.weight / largest / sizes for p in query.parts]
@@ -111,7 +116,7 @@ def unit(xq: Matrix) -> Matrix:
     """Queries (n, dim) scaled to unit length.  Raises QueryError for one that has none."""
     norms: Matrix = np.sqrt(np.einsum("ij,ij->i", xq, xq))[:, None]
     if not ((norms > 1e-12) & (norms < np.inf)).all():
-        raise QueryError("a query vector is zero, infinite or not a number")
+        raise QueryError(_NO_LENGTH)
     out: Matrix = xq / norms
     return out
 
@@ -160,5 +165,8 @@ def _indexed(store: Store, file: Path, content: bytes) -> set[int]:
 def _given(vector: NDArray[np.floating], dim: int) -> Matrix:
     if vector.shape != (dim,):
         raise DimensionMismatch(f"a query of shape {vector.shape}; this index holds {dim} dimensions")
-    scaled: Matrix = unit(np.asarray(vector, np.float32)[None])[0]
-    return scaled
+    given: Matrix = np.asarray(vector, np.float32)
+    length = math.sqrt(given @ given)
+    if not 1e-12 < length < math.inf:
+        raise QueryError(_NO_LENGTH)
+    return given / np.float32(length)
