@@ -76,10 +76,7 @@ def distinct(snapshot: Snapshot, k: int, find: Find, exclude: Iterable[int] = ()
         if len(found) >= k or (ids < 0).any():
             break
         wanted = min(2 * wanted, MAX_K)
-    best = list(found.values())
-    if wanted > k:  # each search gave its results in order
-        best.sort(key=lambda one: (-one.score, one.id))
-    return best[:k]
+    return sorted(found.values(), key=lambda one: (-one.score, one.id))[:k]
 
 
 def _with_copies(snapshot: Snapshot, ids: Iterable[int]) -> set[int]:

@@ -88,9 +88,7 @@ def embed(
             vector, ids = _vector(part, store, info, encoder, decode)
             total += weight * vector.astype(np.float64)
             known |= ids
-    length = math.sqrt(total @ total)
-    if not math.isfinite(length):
-        raise QueryError(_NO_LENGTH)
+    length = _length(total)
     if length < 1e-6:
         raise QueryError("the parts of this query cancel each other out; change their weights")
     modality: Modality = "text" if sum(abs(weight) for _, weight in texts) >= TEXT_SHARE else "image"
@@ -166,7 +164,14 @@ def _given(vector: NDArray[np.floating], dim: int) -> Matrix:
     if vector.shape != (dim,):
         raise DimensionMismatch(f"a query of shape {vector.shape}; this index holds {dim} dimensions")
     given: Matrix = np.asarray(vector, np.float32)
-    length = math.sqrt(given @ given)
-    if not 1e-12 < length < math.inf:
+    if (length := _length(given)) <= 1e-12:
         raise QueryError(_NO_LENGTH)
     return given / np.float32(length)
+
+
+def _length(vector: NDArray[np.floating]) -> float:
+    """Euclidean length of one vector (dim,).  Raises QueryError for one that is infinite or not a number."""
+    length = math.sqrt(vector @ vector)
+    if not math.isfinite(length):
+        raise QueryError(_NO_LENGTH)
+    return length

@@ -12,9 +12,9 @@ pytestmark = [pytest.mark.torture, pytest.mark.usefixtures("strace")]
 
 
 def test_what_was_acknowledged_survives_a_power_cut(workshop: Path, zygotes: list[Zygote]) -> None:
-    figures = run(zygotes[:2], workshop, seed=1, last=22, most=600)
+    figures = run(zygotes[:2], workshop, seed=1, last=22, most=1000)
     assert figures.failures == []
-    assert figures.states == 600
+    assert figures.states == 1000
     assert set(figures.by_kind) == {kind.name for kind in KINDS}
 
 

@@ -120,9 +120,7 @@ class Store:
     def encoder_info(self) -> EncoderInfo:
         """The encoder that made the vectors of the live space."""
         with self.read() as txn:
-            state = self._state
-            space = state.space if state and state.txn_id == txn.id() else self.space_in(txn, self.head_in(txn))
-            return unpack_encoder(space.encoder)
+            return unpack_encoder(self.space_in(txn, self.head_in(txn)).encoder)
 
     # Reading
 
