@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 PERIOD = 0.1  # seconds
 
@@ -25,12 +26,10 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def pss(pid: int) -> int:
-    """Proportional set size of one process in bytes; 0 once it is gone."""
-    for line in _read(Path(f"/proc/{pid}/smaps_rollup")).splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
-    return 0
+def pss(pid: int) -> tuple[int, int]:
+    """Proportional set size of one process in bytes, whole and of anonymous pages only; zeros once it is gone."""
+    told = dict(line.split()[:2] for line in _read(Path(f"/proc/{pid}/smaps_rollup")).splitlines()[1:])
+    return int(told.get("Pss:", 0)) * 1024, int(told.get("Pss_Anon:", 0)) * 1024
 
 
 def _read(path: Path) -> str:
@@ -40,16 +39,25 @@ def _read(path: Path) -> str:
         return ""
 
 
-def peak_mb(command: Sequence[str]) -> float:
-    """Run a command to its end; the highest sum of PSS over its process tree, in MB (10⁶ bytes).
+class Peak(NamedTuple):
+    """The highest sums over a process tree, in MB (10⁶ bytes).
 
-    Raises CalledProcessError when the command fails.
+    whole: of all pages, those of mapped files included, which the system takes back when others need memory.
+    anonymous: of what it can only write to swap.
     """
-    peak = 0
+
+    whole: float
+    anonymous: float
+
+
+def peak_of(command: Sequence[str]) -> Peak:
+    """Run a command to its end.  Raises CalledProcessError when it fails."""
+    peak = (0, 0)
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         while process.poll() is None:
-            peak = max(peak, sum(map(pss, descendants(process.pid))))
+            now = map(sum, zip(*map(pss, descendants(process.pid)), strict=True))
+            peak = tuple(map(max, peak, now))
             time.sleep(PERIOD)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
-    return peak / 1e6
+    return Peak(*(size / 1e6 for size in peak))

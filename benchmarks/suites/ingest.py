@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import random_clip
-from memory import peak_mb
+from memory import peak_of
 from numpy.typing import NDArray
 from peer import PEERS
 from pictures import collect
@@ -178,7 +178,7 @@ def _vectors(path: Path) -> NDArray[np.float32]:
 
 
 def _peak(photos: Path, index: Path, encoder: str) -> float:
-    return peak_mb([sys.executable, "-c", INDEXING, str(photos), str(index), encoder])
+    return peak_of([sys.executable, "-c", INDEXING, str(photos), str(index), encoder]).whole
 
 
 def tables(figures: dict[str, Any]) -> list[str]:

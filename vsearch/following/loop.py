@@ -14,6 +14,7 @@ from vsearch.errors import IndexLocked, SourceError
 from vsearch.following.events import Changes, Events
 from vsearch.following.looks import Looks
 from vsearch.following.pending import MOST, Job, Touched, folder_of, is_below, is_wanted, may_matter
+from vsearch.ingest.todo import Todo
 from vsearch.sources import Folder, chain
 from vsearch.types import Item
 
@@ -200,7 +201,7 @@ class Follower:
                 self._remember_folders(record.path for _, record in snapshot.items())
         self._remember_folders(item.path for item in looked.todo)
         growing = {item.path for item in self._waiting}
-        looked.todo = [item for item in looked.todo if item.path not in growing]
+        looked.todo = Todo(item for item in looked.todo if item.path not in growing)
         if growing:
             looked.archives = {}  # what is left for later may be a part of one
         now = self._clock()

@@ -11,6 +11,7 @@ from itertools import islice
 
 from vsearch.ingest.archives import Archives
 from vsearch.ingest.columns import with_columns
+from vsearch.ingest.todo import Todo
 from vsearch.members import address
 from vsearch.sources import Source
 from vsearch.store import Record, Snapshot, Store
@@ -29,11 +30,11 @@ class Survey:
     details: id → details of those of which a table says something else than before.
     vanished: id → record of pictures under the source's folders that it did not show.
     empty_roots: folders that show none of their indexed pictures.
-    forgotten: paths of remembered failures that are gone.  planned: paths in ``todo`` or known to fail.
+    forgotten: paths of remembered failures that are gone.  failing: paths that are known to fail and are left alone.
     archives: path → state of those that were opened, and need not be until they change.
     """
 
-    todo: list[Item] = field(default_factory=list)
+    todo: Todo = field(default_factory=Todo)
     updates: dict[int, Record] = field(default_factory=dict)
     details: dict[int, Details] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
@@ -44,7 +45,7 @@ class Survey:
     empty_roots: list[bytes] = field(default_factory=list)
     roots: tuple[bytes, ...] = ()
     forgotten: list[bytes] = field(default_factory=list)
-    planned: set[bytes] = field(default_factory=set)
+    failing: set[bytes] = field(default_factory=set)
     archives: dict[bytes, ArchiveState] = field(default_factory=dict)
 
 
@@ -79,23 +80,22 @@ def _groups(source: Iterable[Item | Failure]) -> Iterator[list[Item | Failure]]:
 
 
 def _classify(snapshot: Snapshot, item: Item, seen: bytearray, found: Survey, retry_failed: bool) -> None:
-    if item.path in found.planned:
+    if item.path in found.todo or item.path in found.failing:
         return  # Named twice: overlapping folders, or a list that repeats itself.
     id = snapshot.at_path(item.path)
     if id is None:
-        found.planned.add(item.path)
         known = None if retry_failed else snapshot.failure_at(item.path)
         if known is not None and (known.size, known.mtime_ns) == (item.size, item.mtime_ns):
             found.known_failures += 1
+            found.failing.add(item.path)
         else:
-            found.todo.append(item)
+            found.todo.add(item)
         return
     if id < len(seen):
         seen[id] = 1
     record = snapshot.record(id)
     if record is None or not same_file(record, item) or snapshot.is_absent(id):
-        found.planned.add(item.path)
-        found.todo.append(item)
+        found.todo.add(item)
         return
     found.unchanged += 1
     if record.missing or record.caption != item.caption:
@@ -137,8 +137,8 @@ def _find_vanished(
     found.forgotten = [
         f.path
         for f in snapshot.failures()
-        if f.path.startswith(prefixes) and f.path not in found.planned and f.path not in failed
-        if not archives.unopened(f.path)
+        if f.path.startswith(prefixes) and f.path not in found.failing and f.path not in found.todo
+        if f.path not in failed and not archives.unopened(f.path)
     ]
     shown_new = {p for p in prefixes if any(i.path.startswith(p) for i in found.todo)}
     for prefix in prefixes:
