@@ -74,6 +74,12 @@ LONG = 10.0  # seconds from which on one wants to know where they went
     metavar="LIST",
     help="A process for each of these, as cuda:0,cuda:1; all is every GPU. Default: one process, on a GPU if any.",
 )
+@click.option(
+    "--compile",
+    "compiled",
+    is_flag=True,
+    help="torch.compile the encoder, where that is faster: a minute or more to begin with, for long runs.",
+)
 @click.option("--no-build", is_flag=True, help="Leave the FAISS index as it is, also when searching has become slow.")
 @json_option
 def index(paths: tuple[str, ...], index_path: str | None, encoder: str | None, as_json: bool, **options: Any) -> int:
@@ -86,18 +92,14 @@ def index(paths: tuple[str, ...], index_path: str | None, encoder: str | None, a
     changes over when all is done (see vsearch spaces).
     """
     changes = encoder is not None and not paths and options["files_from"] is None
-    if options["yes"] and not options["prune"] and not changes:
-        raise click.UsageError("--yes confirms --prune and means nothing without it.")
-    if options["ray"] and (changes or options["workers"]):
-        raise click.UsageError("--ray is for indexing folders, with as many workers as the cluster has room for.")
-    if options["device"] and (changes or options["workers"] or options["ray"]):
-        raise click.UsageError("--device is for indexing folders on this machine; its processes share the cores.")
+    _check_together(options, changes)
     if changes and encoder is not None:
         return _change_encoder(find_index(index_path), encoder, options)
     source = _source(paths, options)
     place = index_for(index_path, paths)
     limits = _limits(options)
-    with _open(place, encoder) as opened, _cluster(options["ray"], options["device"]) as cluster, progress() as shower:
+    cluster_of = _cluster(options["ray"], options["device"])
+    with _open(place, encoder, options["compiled"]) as opened, cluster_of as cluster, progress() as shower:
         try:
             report = opened.add(
                 source,
@@ -118,6 +120,18 @@ def index(paths: tuple[str, ...], index_path: str | None, encoder: str | None, a
         say(_bound(report))
     emit(json_report(report, place) if as_json else summary(report, place))
     return _verdict(report, place)
+
+
+def _check_together(options: dict[str, Any], changes: bool) -> None:
+    """Raise UsageError for options that do not go together.  changes: an index is to be embedded anew."""
+    if options["yes"] and not options["prune"] and not changes:
+        raise click.UsageError("--yes confirms --prune and means nothing without it.")
+    if options["ray"] and (changes or options["workers"]):
+        raise click.UsageError("--ray is for indexing folders, with as many workers as the cluster has room for.")
+    if options["compiled"] and (options["ray"] or options["device"]):
+        raise click.UsageError("--compile is for indexing in this process, without --ray and --device.")
+    if options["device"] and (changes or options["workers"] or options["ray"]):
+        raise click.UsageError("--device is for indexing folders on this machine; its processes share the cores.")
 
 
 def _cluster(address: str | None, devices: str | None) -> AbstractContextManager[Cluster | Devices | None]:
@@ -144,7 +158,7 @@ def _change_encoder(place: Path, encoder: str, options: dict[str, Any]) -> int:
         say(f"embedding {len(opened):,} pictures anew; {opened.encoder_info.name} answers until that is done")
         try:
             report = opened.change_encoder(
-                load_encoder(name),
+                load_encoder(name, compiled=options["compiled"]),
                 limits=_limits(options),
                 workers=options["workers"],
                 yes=options["yes"],
@@ -200,15 +214,26 @@ def _limits(options: dict[str, Any]) -> Limits:
     return replace(Limits(), **{name: value for name, value in told.items() if value is not None})
 
 
-def _open(place: Path, encoder: str | None) -> Index:
+def _open(place: Path, encoder: str | None, compiled: bool) -> Index:
     """Open the index for writing, or make it.  An encoder named for an index that exists must be its own."""
-    from vsearch.embed import load_encoder
+    from vsearch.embed import load_encoder, resolve
     from vsearch.index import create, open_index
 
-    if not os.path.lexists(place):
+    new = not os.path.lexists(place)
+    if new and not compiled:
         return create(place, encoder or "auto", on_notice=say)
-    pinned = load_encoder(encoder) if encoder not in (None, "auto") else None
-    return open_index(place, write=True, encoder=pinned, on_notice=say)
+    if new:
+        name, why = resolve(encoder or "auto")
+        say(why)
+        opened = create(place, load_encoder(name, compiled=True), on_notice=say)
+    else:
+        pinned = load_encoder(encoder) if encoder not in (None, "auto") else None
+        opened = open_index(place, write=True, encoder=pinned, on_notice=say)
+        if compiled:
+            opened.use_encoder(load_encoder(opened.encoder_info.name, compiled=True))
+    if compiled:
+        say(f"precision: {getattr(opened.encoder, 'precision', '')}")
+    return opened
 
 
 def json_report(report: AddReport, place: Path) -> bytes:

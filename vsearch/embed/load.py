@@ -20,7 +20,9 @@ UNTRAINED = "mini:untrained"
 BUNDLED = ("mini", UNTRAINED)  # both have the same towers
 
 
-def load_encoder(name: str = "auto", *, device: str | None = None, expect: EncoderInfo | None = None) -> Encoder:
+def load_encoder(
+    name: str = "auto", *, device: str | None = None, expect: EncoderInfo | None = None, compiled: bool = False
+) -> Encoder:
     """Make the encoder of that name; heavy weights are read by its first call.
 
     name: ``mini``, ``mini:untrained`` (without its heads), ``toy``, ``auto``, ``openclip:NAME/TAG`` or ``NAME/TAG`` as
@@ -28,9 +30,14 @@ def load_encoder(name: str = "auto", *, device: str | None = None, expect: Encod
     for vectors that were made elsewhere.
     device: ``cpu``, ``cuda`` or ``cuda:N``; None takes a GPU when there is one.
     expect: the encoder pinned in an index.  With it, the loaded one must have the same fingerprint.
-    Raises EncoderError for an unknown name, EncoderUnavailable, EncoderMismatch.
+    compiled: put torch.compile around the picture tower of an open_clip model, where a trial shows that it pays; the
+    trial comes with the first use and takes a minute or more.
+    Raises EncoderError for an unknown name, or one that cannot be compiled; EncoderUnavailable, EncoderMismatch.
     """
-    encoder = _make(resolve(name)[0], device, expect.dim if expect else None)
+    full = resolve(name)[0]
+    if compiled and not _is_openclip(full):
+        raise EncoderError(f"Only models of open_clip are compiled, and {full} is none. Leave `--compile` out.")
+    encoder = _make(full, device, expect.dim if expect else None, compiled)
     if expect is not None:
         check_same(encoder.info, expect)
     return encoder
@@ -68,7 +75,7 @@ def _full_name(name: str) -> str:
     )
 
 
-def _make(full: str, device: str | None, dim: int | None) -> Encoder:
+def _make(full: str, device: str | None, dim: int | None, compiled: bool) -> Encoder:
     if full == "toy":
         from vsearch.embed.toy import Toy
 
@@ -89,7 +96,11 @@ def _make(full: str, device: str | None, dim: int | None) -> Encoder:
         return MiniHeads(Path(full.partition(":")[2]), device)
     from vsearch.embed.openclip import OpenClip
 
-    return OpenClip(full, device)
+    return OpenClip(full, device, compiled)
+
+
+def _is_openclip(full: str) -> bool:
+    return full not in (*BUNDLED, "toy") and not is_external(full) and not has_heads(full)
 
 
 def has_heads(full: str) -> bool:

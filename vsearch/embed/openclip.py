@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 
+from vsearch.embed.compiled import compile_where_it_pays
 from vsearch.embed.network import normalised, run, torch_errors
 from vsearch.embed.openclip_source import Source, create, find_source
 from vsearch.embed.precision import Placement, pick_device, place, probe_pixels
@@ -25,6 +26,8 @@ from vsearch.types import EncoderInfo, PixelSpec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+COMPILED_FOR = {"cpu": 8, "cuda": 128}  # pictures of the trial
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,11 @@ class Loaded:
 class OpenClip:
     """One of open_clip's models.  Thread-safe.  The weights are read by the first use of anything."""
 
-    def __init__(self, name: str, device: str | None = None) -> None:
-        """name: ``openclip:NAME/TAG``, ``hf-hub:ORG/REPO`` or ``local-dir:PATH``."""
+    def __init__(self, name: str, device: str | None = None, compiled: bool = False) -> None:
+        """name: ``openclip:NAME/TAG``, ``hf-hub:ORG/REPO`` or ``local-dir:PATH``.  compiled: as ``load_encoder``."""
         self._name = name
         self._device = device
+        self._compiled = compiled
         self._lock = threading.Lock()
 
     @property
@@ -113,10 +117,10 @@ class OpenClip:
 
     @cached_property
     def _loaded(self) -> Loaded:
-        return _load(find_source(self._name), self._device)
+        return _load(find_source(self._name), self._device, self._compiled)
 
 
-def _load(source: Source, device: str | None) -> Loaded:
+def _load(source: Source, device: str | None, compiled: bool) -> Loaded:
     where = pick_device(device)
     network, tokenizer, model_hash = create(source)
     told = network.visual.preprocess_cfg
@@ -125,12 +129,17 @@ def _load(source: Source, device: str | None) -> Loaded:
     weights = state_hash(network)
     probe = probe_pixels(spec.size)
 
-    def encode(dtype: torch.dtype) -> torch.Tensor:
-        vectors: torch.Tensor = network.encode_image(normalised(probe, where, dtype, mean, std))
+    def encode(dtype: torch.dtype, times: int = 1) -> torch.Tensor:
+        pixels = np.repeat(probe, times, axis=0)
+        vectors: torch.Tensor = network.encode_image(normalised(pixels, where, dtype, mean, std))
         return vectors
 
     with torch_errors(), torch.inference_mode():
         placement = place(network, where, encode)
+        if compiled:
+            times = COMPILED_FOR[where.type] // len(probe)
+            found = compile_where_it_pays(network, lambda: encode(placement.dtype, times))
+            placement = replace(placement, why=f"{placement.why}; {found}")
         tokens = tokenizer(["a photo"])
         dim = int(network.encode_text(tokens.to(where)).shape[1])
     settings = {

@@ -12,7 +12,7 @@ import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ ROUNDS = 3
 ENOUGH_SECONDS = 0.5
 
 Encode = Callable[[torch.dtype], torch.Tensor]
+K = TypeVar("K")
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def _choose_on_cpu(network: Any, device: torch.device, encode: Encode) -> Placem
     towers = {torch.float32: network.visual, torch.bfloat16: copy.deepcopy(network.visual).to(torch.bfloat16)}
     chosen = torch.float32
     try:
-        vectors, seconds = _race(network, towers, encode)
+        vectors, seconds = race(network, towers, encode)
         exact, short = vectors[torch.float32], vectors[torch.bfloat16]
         cosine = float(torch.nn.functional.cosine_similarity(exact, short).min())
         gain = seconds[torch.float32] / seconds[torch.bfloat16]
@@ -82,26 +83,28 @@ def _choose_on_cpu(network: Any, device: torch.device, encode: Encode) -> Placem
     return Placement(device, chosen, why)
 
 
-def _race(
-    network: Any, towers: dict[torch.dtype, Any], encode: Encode
-) -> tuple[dict[torch.dtype, torch.Tensor], dict[torch.dtype, float]]:
-    """Vectors of the probe and the least seconds for it, by precision.
+def race(
+    network: Any, towers: dict[K, Any], encode: Callable[[K], torch.Tensor]
+) -> tuple[dict[K, torch.Tensor], dict[K, float]]:
+    """Vectors of the probe and the least seconds for it, by tower.
 
-    The precisions take turns, so that what else the machine does meets all of them; the first round, which pays
-    for set-up, is not timed.
+    The towers take turns as the network's ``visual``, so that what else the machine does meets all of them; the first
+    round, which pays for set-up, is not timed.
     """
-    vectors: dict[torch.dtype, torch.Tensor] = {}
+    vectors: dict[K, torch.Tensor] = {}
     seconds = dict.fromkeys(towers, float("inf"))
-    begin = time.perf_counter()
+    begin = 0.0
     with torch.inference_mode():
         for turn in range(1 + ROUNDS):
-            for dtype, tower in towers.items():
+            for key, tower in towers.items():
                 network.visual = tower
                 start = time.perf_counter()
-                vectors[dtype] = encode(dtype).float()
+                vectors[key] = encode(key).float().cpu()  # a GPU has finished when its answer is here
                 if turn:
-                    seconds[dtype] = min(seconds[dtype], time.perf_counter() - start)
-            if turn and time.perf_counter() - begin > ENOUGH_SECONDS:
+                    seconds[key] = min(seconds[key], time.perf_counter() - start)
+            if turn == 0:
+                begin = time.perf_counter()
+            elif time.perf_counter() - begin > ENOUGH_SECONDS:
                 break
     return vectors, seconds
 
