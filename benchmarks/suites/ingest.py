@@ -4,7 +4,8 @@ Each encoder indexes the same pictures at two sizes.  images_per_second is that 
 (scan, read, decode, embed, commit), with the encoder already loaded; encoder and decoders are timed alone over the same
 pictures; the turns alternate, medians are reported and the medians of the ratios of neighbours.  Where encoder and
 decoders share the cores, nobody can be faster than the bound 1 / (1 / encoder + 1 / decoders); on a GPU the bound is
-the slower of the two.
+the slower of the two.  a thread fewer: how fast the whole is when the encoder leaves a core to the decoders, to what it
+is when both want all of them, as they do by default; this is what a choice of threads could gain.
 
 ViT-B-32-256 has random weights; rclip 3 runs the same tower from ONNX in its own environment, and the median cosine
 of its vectors to those of vsearch is told.  peak_mb is the proportional set size of the process that indexes and of all
@@ -25,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import random_clip
+import torch
 from memory import peak_of
 from numpy.typing import NDArray
 from peer import PEERS
@@ -81,10 +83,13 @@ def _speed(photos: Path, scratch: Path, name: str) -> dict[str, float]:
     encoder = load_encoder(name)
     pixels, _ = _decoded(photos, encoder)
     encoder.encode_images(pixels[:BATCH])  # loads the weights and warms up
-    whole, bare, decoding = [], [], []
+    whole, fewer, bare, decoding = [], [], [], []
+    threads = torch.get_num_threads()
     for _ in range(ROUNDS):
-        with tempfile.TemporaryDirectory(dir=scratch) as place:
-            whole.append(_index(photos, Path(place) / "x.vsearch", encoder))
+        whole.append(_whole(photos, scratch, encoder))
+        torch.set_num_threads(max(1, threads - 1))
+        fewer.append(_whole(photos, scratch, encoder))
+        torch.set_num_threads(threads)
         bare.append(_encode(pixels, encoder))
         decoding.append(len(pixels) / _decoded(photos, encoder)[1])
     bounds = [_bound(encoder, *rates) for rates in zip(bare, decoding, strict=True)]
@@ -95,7 +100,13 @@ def _speed(photos: Path, scratch: Path, name: str) -> dict[str, float]:
         "decoders_images_per_second": median(decoding),
         "ratio to the encoder": median(w / b for w, b in zip(whole, bare, strict=True)),
         "ratio to the bound": median(w / b for w, b in zip(whole, bounds, strict=True)),
+        "a thread fewer": median(f / w for f, w in zip(fewer, whole, strict=True)),
     }
+
+
+def _whole(photos: Path, scratch: Path, encoder: Encoder) -> float:
+    with tempfile.TemporaryDirectory(dir=scratch) as place:
+        return _index(photos, Path(place) / "x.vsearch", encoder)
 
 
 def _bound(encoder: Encoder, bare: float, decoding: float) -> float:
