@@ -51,19 +51,19 @@ with vsearch.create(sys.argv[2], encoder=sys.argv[3]) as index:
 
 
 def run(quick: bool) -> dict[str, Any]:
-    """Measure; quick takes fewer pictures, and `mini` only."""
+    """Measure; quick takes `mini` only."""
     with tempfile.TemporaryDirectory(prefix="vsearch-ingest-") as name:
         scratch = Path(name)
-        folders, origin = _folders(scratch, 384 if quick else 512, 32 if quick else 96)
+        folders, origin = _folders(scratch / "many", 384, 64)
         figures: dict[str, Any] = {"origin": origin}
-        for encoder in ("mini",) if quick else ("mini", f"local-dir:{random_clip.model_folder(VIT)}"):
-            for size, photos in folders.items():
-                label = f"{'mini' if encoder == 'mini' else VIT}, {size}"
-                figures[label] = _speed(photos, scratch, encoder)
-                print(label, figures[label], file=sys.stderr, flush=True)
+        for size, photos in folders.items():
+            figures[f"mini, {size}"] = _speed(photos, scratch, "mini", with_fewer=True)
         figures["peak_mb"] = _peak(folders["500x375"], scratch / "peak.vsearch", "mini")
         if quick:
             return figures
+        folders, _ = _folders(scratch / "few", 128, 32)
+        for size, photos in folders.items():
+            figures[f"{VIT}, {size}"] = _speed(photos, scratch, f"local-dir:{random_clip.model_folder(VIT)}")
         figures["against rclip"] = {size: _beside_rclip(photos, scratch) for size, photos in folders.items()}
         return figures
 
@@ -79,7 +79,7 @@ def _folders(scratch: Path, small: int, large: int) -> tuple[dict[str, Path], st
     return {"500x375": photos, "12 megapixels": big}, origin
 
 
-def _speed(photos: Path, scratch: Path, name: str) -> dict[str, float]:
+def _speed(photos: Path, scratch: Path, name: str, with_fewer: bool = False) -> dict[str, float]:
     encoder = load_encoder(name)
     pixels, _ = _decoded(photos, encoder)
     encoder.encode_images(pixels[:BATCH])  # loads the weights and warms up
@@ -87,21 +87,25 @@ def _speed(photos: Path, scratch: Path, name: str) -> dict[str, float]:
     threads = torch.get_num_threads()
     for _ in range(ROUNDS):
         whole.append(_whole(photos, scratch, encoder))
-        torch.set_num_threads(max(1, threads - 1))
-        fewer.append(_whole(photos, scratch, encoder))
-        torch.set_num_threads(threads)
+        if with_fewer:
+            torch.set_num_threads(max(1, threads - 1))
+            fewer.append(_whole(photos, scratch, encoder))
+            torch.set_num_threads(threads)
         bare.append(_encode(pixels, encoder))
         decoding.append(len(pixels) / _decoded(photos, encoder)[1])
     bounds = [_bound(encoder, *rates) for rates in zip(bare, decoding, strict=True)]
-    return {
+    figures = {
         "pictures": len(pixels),
         "images_per_second": median(whole),
         "encoder_images_per_second": median(bare),
         "decoders_images_per_second": median(decoding),
         "ratio to the encoder": median(w / b for w, b in zip(whole, bare, strict=True)),
         "ratio to the bound": median(w / b for w, b in zip(whole, bounds, strict=True)),
-        "a thread fewer": median(f / w for f, w in zip(fewer, whole, strict=True)),
     }
+    if with_fewer:
+        figures["a thread fewer"] = median(f / w for f, w in zip(fewer, whole, strict=True))
+    print(name, figures, file=sys.stderr, flush=True)
+    return figures
 
 
 def _whole(photos: Path, scratch: Path, encoder: Encoder) -> float:
