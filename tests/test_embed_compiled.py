@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from forked import run
+from PIL import Image
 from torch import nn
 
 from vsearch.embed import load_encoder
@@ -99,3 +100,14 @@ def test_a_refused_encoder_leaves_no_index(tmp_path):
     assert code
     assert "mini is none. Leave `--compile` out." in told
     assert [path.name for path in tmp_path.iterdir()] == ["pictures"]
+
+
+def test_an_index_whose_encoder_cannot_be_compiled_is_left_as_it_is(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "pictures" / "red.png")
+    first = run("index", "pictures", "--encoder", "toy", cwd=tmp_path)
+    assert "1 added" in first[1]
+    code, _, told = run("index", "pictures", "--compile", cwd=tmp_path)
+    assert code
+    assert "toy is none. Leave `--compile` out." in told
+    assert "1 unchanged" in run("index", "pictures", cwd=tmp_path)[1]

@@ -230,7 +230,11 @@ def _open(place: Path, encoder: str | None, compiled: bool) -> Index:
         pinned = load_encoder(encoder) if encoder not in (None, "auto") else None
         opened = open_index(place, write=True, encoder=pinned, on_notice=say)
         if compiled:
-            opened.use_encoder(load_encoder(opened.encoder_info.name, compiled=True))
+            try:
+                opened.use_encoder(load_encoder(opened.encoder_info.name, compiled=True))
+            except BaseException:
+                opened.close()
+                raise
     if compiled:
         say(f"precision: {getattr(opened.encoder, 'precision', '')}")
     return opened

@@ -27,7 +27,7 @@ from vsearch.types import EncoderInfo, PixelSpec
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-COMPILED_FOR = {"cpu": 8, "cuda": 128}  # pictures of the trial
+COMPILED_FOR = {"cpu": 8, "cuda": 128}  # pictures of the trial of torch.compile
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def _load(source: Source, device: str | None, compiled: bool) -> Loaded:
     with torch_errors(), torch.inference_mode():
         placement = place(network, where, encode)
         if compiled:
-            times = COMPILED_FOR[where.type] // len(probe)
+            times = COMPILED_FOR.get(where.type, COMPILED_FOR["cpu"]) // len(probe)
             found = compile_where_it_pays(network, lambda: encode(placement.dtype, times))
             placement = replace(placement, why=f"{placement.why}; {found}")
         tokens = tokenizer(["a photo"])
