@@ -32,6 +32,12 @@ def pss(pid: int) -> tuple[int, int]:
     return int(told.get("Pss:", 0)) * 1024, int(told.get("Pss_Anon:", 0)) * 1024
 
 
+def held(pid: int) -> tuple[int, int]:
+    """The sums of ``pss`` over a process and all that come from it."""
+    whole, anonymous = zip(*map(pss, descendants(pid)), strict=True)
+    return sum(whole), sum(anonymous)
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="ascii")
@@ -55,9 +61,9 @@ def peak_of(command: Sequence[str]) -> Peak:
     peak = (0, 0)
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         while process.poll() is None:
-            now = map(sum, zip(*map(pss, descendants(process.pid)), strict=True))
-            peak = tuple(map(max, peak, now))
+            now = held(process.pid)
+            peak = max(peak[0], now[0]), max(peak[1], now[1])
             time.sleep(PERIOD)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
-    return Peak(*(size / 1e6 for size in peak))
+    return Peak(peak[0] / 1e6, peak[1] / 1e6)

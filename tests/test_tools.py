@@ -138,16 +138,26 @@ def test_pictures_to_measure_with_differ_in_bytes_but_not_in_pixels(tmp_path: Pa
 HOLD = "held = bytearray(150_000_000); print('ready', flush=True); input()"
 
 
-def held_mb(program: str) -> float:
-    """What a process tree holds once its last process says that it is ready."""
+def held_mb(program: str) -> tuple[float, float]:
+    """What a process tree holds, whole and anonymous, once its last process says that it is ready."""
     import memory
 
     with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
-        held = sum(map(memory.pss, memory.descendants(process.pid))) / 1e6
+        whole, anonymous = memory.held(process.pid)
         process.communicate(b"\n")
-    return held
+    return whole / 1e6, anonymous / 1e6
+
+
+@pytest.mark.usefixtures("benchmarks")
+def test_memory_of_mapped_files_is_told_apart(tmp_path: Path):
+    (tmp_path / "file").write_bytes(b"x" * 60_000_000)
+    opening = f"import mmap; file = open({str(tmp_path / 'file')!r}, 'rb')"
+    reading = f"{opening}; m = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)"
+    whole, anonymous = held_mb(f"{reading}; total = sum(m[::4096]); {HOLD}")
+    assert 150 < anonymous < 200
+    assert whole > anonymous + 60
 
 
 @pytest.mark.usefixtures("benchmarks")
@@ -155,10 +165,11 @@ def test_memory_of_the_children_counts():
     import memory
 
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {HOLD!r}], check=True)"
-    assert 150 < held_mb(HOLD) < 200
-    assert 150 < held_mb(parent) < 200
+    for program in (HOLD, parent):
+        whole, anonymous = held_mb(program)
+        assert 150 < anonymous < whole < 200
     with pytest.raises(subprocess.CalledProcessError):
-        memory.peak_mb([sys.executable, "-c", "import sys; sys.exit(5)"])
+        memory.peak_of([sys.executable, "-c", "import sys; sys.exit(5)"])
 
 
 @pytest.mark.usefixtures("benchmarks")
