@@ -233,7 +233,7 @@ def write(heads: list[tuple[Adapter, Adapter]], share: float, told: dict[str, ob
     weights = save({f"{side}.{name}": w for side, of in sides.items() for name, w in averaged(of, share).items()})
     out.mkdir(parents=True, exist_ok=True)
     (out / WEIGHTS_FILE).write_bytes(weights)
-    (out / HEADS_FILE).write_bytes(configuration(weights, STRENGTH, told, LABEL_TEMPERATURE))
+    (out / HEADS_FILE).write_bytes(configuration(weights, STRENGTH, told, LABEL_TEMPERATURE, unframed=True))
 
 
 def main() -> None:

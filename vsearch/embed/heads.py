@@ -6,6 +6,9 @@ base is the vector that ``mini:untrained`` gives; input is what the towers say o
 vector.  A head is a linear map, or an MLP of two layers with a GELU between.  The gate is 1, or a logistic function of
 the input: how much the picture or the text is of the kind that the head learned from.  A head of zeros is
 ``mini:untrained`` itself.
+
+Heads may ask for texts without what only says that they are about a picture (``unframed``): those of ``mini`` learned
+the names of ImageNet with "a photo of a" before them, and hold all that begins so for nearly the same.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from vsearch.embed.framing import unframed
 from vsearch.embed.load import HEADS_FILE as CONFIG_FILE
 from vsearch.embed.mini import PICTURE_FEATURES, TEXT_FEATURES, Mini
 from vsearch.embed.minilm import DIM, gelu
@@ -79,7 +83,8 @@ class MiniHeads:
 
     def encode_texts(self, texts: Sequence[str]) -> Matrix:
         """Embed texts as (n, 384) float32 unit vectors.  Raises EncoderError, EncoderUnavailable."""
-        return self.joined("text", *self.base.read(texts))
+        wanted = map(unframed, texts) if self._told["unframed"] else texts
+        return self.joined("text", *self.base.read(list(wanted)))
 
     def encode_images(self, pixels: NDArray[np.uint8]) -> Matrix:
         """Embed (n, 260, 260, 3) uint8 pictures as (n, 384) float32 unit vectors.
@@ -111,7 +116,8 @@ class MiniHeads:
                     f"{path} was written by an older vsearch (format {told['format']}), whose heads were given less of "
                     "each picture. Train again: vsearch train PAIRS --encoder mini"
                 )
-            return {key: told[key] for key in ("base", "strength", "weights", "temperature")}
+            told.setdefault("unframed", False)
+            return {key: told[key] for key in ("base", "strength", "weights", "temperature", "unframed")}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise EncoderError(
                 f"{path} cannot be read as a trained encoder: {error!r}. Copy the folder again, or train again."
@@ -158,17 +164,23 @@ def apply(weights: dict[str, Matrix], side: str, x: Matrix) -> Matrix:
 
 
 def configuration(
-    weights: bytes, strength: dict[str, float], told: dict[str, Any], temperature: float | None = None
+    weights: bytes,
+    strength: dict[str, float],
+    told: dict[str, Any],
+    temperature: float | None = None,
+    unframed: bool = False,
 ) -> bytes:
     """What ``vsearch_heads.json`` holds beside such weights.
 
     told: how they were trained, for people.  temperature: what fits zero-shot labels, where it was measured.
+    unframed: whether texts are to come without "a photo of".
     """
     body = {
         "format": FORMAT,
         "base": Mini().info.digest,
         "strength": strength,
         "temperature": temperature,
+        "unframed": unframed,
         "weights": hashlib.sha256(weights).hexdigest(),
         "training": told,
     }
