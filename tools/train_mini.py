@@ -54,7 +54,7 @@ GATE_STEPS, GATE_BATCH = 400, 256
 # A regression of so few steps says too little: its logits are doubled.  Where it does not know, the heads count.
 GATE_SLOPE, GATE_START = 2.0, 0.9
 # Of pictures of 100 classes of Caltech-101 the likelihood of the right label is highest near this.
-LABEL_TEMPERATURE = 0.01
+LABEL_TEMPERATURE = 0.03
 
 
 @dataclass(frozen=True)
