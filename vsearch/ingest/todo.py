@@ -19,6 +19,7 @@ class Todo:
         self._paths: dict[bytes, None] = {}
         self._numbers = array("q")  # three an item: size, mtime_ns, ctime_ns
         self._said: list[tuple[str | None, dict[str, Cell] | None] | None] = []
+        self._odd: dict[bytes, Item] = {}  # an archive may claim numbers of any size
         for item in items:
             self.add(item)
 
@@ -27,7 +28,12 @@ class Todo:
         if item.path in self._paths:
             return
         self._paths[item.path] = None
-        self._numbers.extend((item.size, item.mtime_ns, item.ctime_ns))
+        try:
+            numbers = array("q", (item.size, item.mtime_ns, item.ctime_ns))
+        except OverflowError:
+            numbers = array("q", (0, 0, 0))
+            self._odd[item.path] = item
+        self._numbers.extend(numbers)
         silent = item.caption is None and item.columns is None
         self._said.append(None if silent else (item.caption, item.columns))
 
@@ -40,4 +46,5 @@ class Todo:
     def __iter__(self) -> Iterator[Item]:
         numbers = iter(self._numbers)
         for path, said in zip(self._paths, self._said, strict=True):
-            yield Item(path, next(numbers), next(numbers), next(numbers), *(said or ()))
+            item = Item(path, next(numbers), next(numbers), next(numbers), *(said or ()))
+            yield self._odd.get(path, item)
