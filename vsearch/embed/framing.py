@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 _FRAME = re.compile(
-    r"\s*(?:(?:an?|the|my|some)\s+)?(?:photo|photograph|picture|image|pic|snapshot)s?\s+(?:of|showing)\s+(?=\S)",
+    r"\A\s*(?:(?:an?|the|my|some)\s+)?(?:photo|photograph|picture|image|pic|snapshot)s?\s+(?:of|showing)\s+(?=\S)",
     re.IGNORECASE,
 )
 
 
 def unframed(text: str) -> str:
     """The text without the words at its beginning that only say that it is about a picture."""
-    return _FRAME.sub("", text, count=1) if _FRAME.match(text) else text
+    return _FRAME.sub("", text)
