@@ -117,16 +117,40 @@ def test_the_bundled_heads_are_what_is_added_to_the_towers(mini, untrained, pixe
         hidden = [0.5 * v * (1 + math.erf(v / math.sqrt(2))) for v in z]
         gate = 1.0
         if side == "image":
-            gate = 1 / (
-                1 + math.exp(-(stored["image.gate.weight"].astype(float)[0] @ x + stored["image.gate.bias"][0]))
-            )
+            z = float(stored["image.gate.weight"].astype(float)[0] @ x + stored["image.gate.bias"][0])
+            gate = 0.25 + 0.75 / (1 + math.exp(-z))
         out = base + told["strength"][side] * gate * (second @ hidden + end)
         return out / np.linalg.norm(out)
 
-    for text, vector, features, base in zip(TEXTS, mini.encode_texts(TEXTS), *untrained.read(TEXTS), strict=True):
+    for text, vector, features, base in zip(TEXTS, mini.encode_texts(TEXTS), *mini.read(TEXTS), strict=True):
         np.testing.assert_allclose(vector, through("text", base, features), atol=1e-5, err_msg=text)
     for vector, features, base in zip(mini.encode_images(pixels), *untrained.look(pixels), strict=True):
         np.testing.assert_allclose(vector, through("image", base, features), atol=1e-4)
+
+
+def test_the_bundled_layers_of_the_text_tower_are_what_transformers_makes_of_them(mini):
+    folder, stored = weights.checked(weights.MINILM_WEIGHTS).parent, load_file(BUNDLED_HEADS / "heads.safetensors")
+    bert = BertModel.from_pretrained(folder).eval()
+    layers = {name.removeprefix("tower."): w for name, w in stored.items() if name.startswith("tower.")}
+    assert {name.split(".")[2] for name in layers} == {"4", "5"}
+    found = bert.load_state_dict({name: torch.from_numpy(w).float() for name, w in layers.items()}, strict=False)
+    assert not found.unexpected_keys
+    tokens = AutoTokenizer.from_pretrained(folder)(
+        TEXTS, padding=True, truncation=True, max_length=256, return_tensors="pt"
+    )
+    with torch.inference_mode():
+        total = (bert(**tokens).last_hidden_state * tokens["attention_mask"][..., None]).sum(dim=1)
+    np.testing.assert_allclose(mini.read(TEXTS)[1], torch.nn.functional.normalize(total, dim=1).numpy(), atol=1e-5)
+
+
+def test_things_stay_apart_however_they_are_called_pictures(mini):
+    names = ("dog", "camera", "piano", "sunflower", "ferry")
+    plain = mini.encode_texts([f"a {name}" for name in names])
+    for frame in ("a photo of a {}", "an image of a {}", "a drawing of a {}", "a {} in a photo", "a close-up of a {}"):
+        framed = mini.encode_texts([frame.format(name) for name in names])
+        cosines = framed @ framed.T
+        assert cosines[~np.eye(len(names), dtype=bool)].max() < 0.75, frame
+        assert (np.argmax(framed @ plain.T, axis=1) == np.arange(len(names))).all(), frame
 
 
 def test_the_bundled_heads_fit_into_the_package():
@@ -299,6 +323,6 @@ def test_presets_and_doctor_know_the_bundled_encoder(monkeypatch, tmp_path):
     assert known["mini"].dim == 384
     assert not known["ViT-B-32/laion2b_s34b_b79k"].on_this_machine
     rows = dict(check_encoders())
-    assert rows["weights of mini"] == "found and intact (141 MB)"
+    assert rows["weights of mini"] == "found and intact (148 MB)"
     assert rows["encoder auto"].startswith("encoder mini (bundled)")
     assert rows["precision of mini"].startswith("float32")

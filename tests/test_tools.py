@@ -16,7 +16,9 @@ TOOLS = ROOT / "tools"
 RUN = ROOT / "benchmarks" / "run.py"
 NAMES = ("val", "swaps", "train", "unseen")  # tables of compose.py
 # what is imported by its neighbours only, and is no command
-PARTS = {"stamps.py", "scenes.py", "drawn.py", "textures.py", "compositions.py", "mini_views.py", "things.py"}
+PARTS = {f"{name}.py" for name in ("stamps", "scenes", "drawn", "textures", "compositions", "things", "text_tower")} | {
+    f"mini_{name}.py" for name in ("views", "texts", "data", "student")
+}
 COMMANDS = [*sorted(path for path in TOOLS.glob("*.py") if path.name not in PARTS), TOOLS / "bootstrap.sh", RUN]
 
 

@@ -1,5 +1,6 @@
 """Heads over the bundled encoder: zero ones change nothing, trained ones are an encoder of their own."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -9,13 +10,16 @@ import pytest
 import torch
 from forked import run
 from PIL import Image
+from safetensors.numpy import load_file, save
 from tiny_clip import save_pairs
+from transformers import AutoTokenizer, BertModel
 
 import vsearch
 from vsearch.embed import load_encoder
 from vsearch.embed.heads import MiniHeads
 from vsearch.embed.heads import apply as applied
 from vsearch.embed.mini import Mini
+from vsearch.embed.weights import MINILM_WEIGHTS, checked
 from vsearch.errors import EncoderError, EncoderMismatch
 from vsearch.train import TrainConfig, read_pairs, train
 from vsearch.train.adapters import Adapter
@@ -54,6 +58,8 @@ def test_numpy_computes_what_torch_trains(kind, gated):
     head = Adapter(20, 6, kind, 12, dropout=0.5, gated=gated).eval()
     for parameter in head.parameters():
         torch.nn.init.normal_(parameter)
+    if head.gate is not None:
+        head.gate.least.fill_(0.3)
     x, base = torch.randn(7, 20), torch.randn(7, 6)
     weights = {f"text.{name}": tensor.numpy() for name, tensor in head.state_dict().items()}
     expected = head(base, x).detach().numpy() - base.numpy()
@@ -85,6 +91,40 @@ def test_training_goes_on_from_the_bundled_heads_and_their_gate():
     without = torch.nn.functional.normalize(trainee.image(inputs[:, -384:], inputs * 0)).detach().numpy()
     assert np.abs(told - without).max() > 0.01, "the heads add nothing"
     assert "image.gate.weight" in trainee.module.state_dict()
+
+
+def test_trained_layers_of_the_text_tower_are_used_and_kept_by_further_training(tmp_path):
+    """BERT of transformers with the same weights says what the tower says; training heads goes on over it."""
+    folder, random = saved(tmp_path / "heads", fill=0.05), np.random.default_rng(2)
+    stored = load_file(folder / "heads.safetensors")
+    bert = BertModel.from_pretrained(checked(MINILM_WEIGHTS).parent).eval()
+    tower = {}
+    for name, weight in bert.encoder.layer[5].named_parameters():
+        weight.data = (weight + 0.02 * torch.from_numpy(random.standard_normal(weight.shape))).half().float()
+        tower[f"tower.encoder.layer.5.{name}"] = weight.detach().numpy().astype(np.float16)
+    publish(folder, stored | tower)
+    other = load_encoder(str(folder))
+    tokens = AutoTokenizer.from_pretrained(checked(MINILM_WEIGHTS).parent)(TEXTS, padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        told = bert(**tokens).last_hidden_state * tokens["attention_mask"][..., None]
+    expected = torch.nn.functional.normalize(told.sum(dim=1), dim=1).numpy()
+    np.testing.assert_allclose(other.read(TEXTS)[1], expected, atol=1e-5)
+    assert np.abs(Mini("cpu").read(TEXTS)[1] - expected).max() > 0.02
+    trainee = MiniTrainee(TrainConfig(), CPU, None, quiet, quiet, other)
+    (tmp_path / "again").mkdir()
+    trainee.save(tmp_path / "again", {})
+    again = load_encoder(str(tmp_path / "again"))
+    np.testing.assert_allclose(again.encode_texts(TEXTS), other.encode_texts(TEXTS), atol=1e-6)
+    publish(folder, stored | {"tower.encoder.layer.9.output.dense.bias": np.zeros(384, dtype=np.float16)})
+    with pytest.raises(EncoderError, match=r"no weights encoder\.layer\.9\.output\.dense\.bias"):
+        load_encoder(str(folder)).encode_texts(TEXTS)
+
+
+def publish(folder, weights) -> None:
+    raw = save(weights)
+    (folder / "heads.safetensors").write_bytes(raw)
+    told = json.loads((folder / "vsearch_heads.json").read_text())
+    (folder / "vsearch_heads.json").write_text(json.dumps({**told, "weights": hashlib.sha256(raw).hexdigest()}))
 
 
 def test_damaged_heads_and_heads_over_other_towers_are_refused(tmp_path):

@@ -1,14 +1,14 @@
-"""Trained heads over frozen towers: a folder of JSON and safetensors that is an encoder, as the bundled ``mini`` is.
+"""Trained heads over the towers of ``mini``: a folder of JSON and safetensors that is an encoder, as ``mini`` is.
 
     v = base + strength * gate(input) * head(input);  v / |v|
 
 base is the vector that ``mini:untrained`` gives; input is what the towers say on the way to it, followed by that
 vector.  A head is a linear map, or an MLP of two layers with a GELU between.  The gate is 1, or a logistic function of
-the input: how much the picture or the text is of the kind that the head learned from.  A head of zeros is
-``mini:untrained`` itself.
+the input that goes from a least share to 1: how much the picture or the text is of the kind that the head learned from.
+A head of zeros is ``mini:untrained`` itself.
 
-Heads may ask for texts without what only says that they are about a picture (``unframed``): those of ``mini`` learned
-the names of ImageNet with "a photo of a" before them, and hold all that begins so for nearly the same.
+Some layers of the text tower may have been trained too (names that begin with ``tower.``): base and input of a text are
+then what the tower says with those.
 """
 
 from __future__ import annotations
@@ -24,10 +24,9 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from vsearch.embed.framing import unframed
 from vsearch.embed.load import HEADS_FILE as CONFIG_FILE
 from vsearch.embed.mini import PICTURE_FEATURES, TEXT_FEATURES, Mini
-from vsearch.embed.minilm import DIM, gelu
+from vsearch.embed.minilm import DIM, MiniLM, gelu
 from vsearch.embed.vectors import unit
 from vsearch.embed.weights import combined, sha256
 from vsearch.errors import EncoderError, EncoderMismatch
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     Matrix = NDArray[np.float32]
 
 WEIGHTS_FILE = "heads.safetensors"
+TOWER = "tower."  # what names of layers of the text tower begin with
 FORMAT = 2
 INPUTS = {"image": PICTURE_FEATURES + DIM, "text": TEXT_FEATURES + DIM}
 # What ``mini`` is: tools/train_mini.py made them, docs/mini.md says of what.
@@ -83,8 +83,7 @@ class MiniHeads:
 
     def encode_texts(self, texts: Sequence[str]) -> Matrix:
         """Embed texts as (n, 384) float32 unit vectors.  Raises EncoderError, EncoderUnavailable."""
-        wanted = map(unframed, texts) if self._told["unframed"] else texts
-        return self.joined("text", *self.base.read(list(wanted)))
+        return self.joined("text", *self.read(texts))
 
     def encode_images(self, pixels: NDArray[np.uint8]) -> Matrix:
         """Embed (n, 260, 260, 3) uint8 pictures as (n, 384) float32 unit vectors.
@@ -93,8 +92,21 @@ class MiniHeads:
         """
         return self.joined("image", *self.base.look(pixels))
 
+    def read(self, texts: Sequence[str]) -> tuple[Matrix, Matrix]:
+        """What the head is given of texts, (n, 384), and their vectors before it, (n, 384).
+
+        Raises EncoderError, EncoderUnavailable.
+        """
+        middle, last = self._text_tower.encode(texts)
+        return middle, unit(last, "texts")
+
+    @cached_property
+    def _text_tower(self) -> MiniLM:
+        layers = {name.removeprefix(TOWER): w for name, w in self.weights.items() if name.startswith(TOWER)}
+        return self.base.text_tower().with_layers(layers)
+
     def joined(self, side: str, features: Matrix, base: Matrix) -> Matrix:
-        """Unit vectors, (n, 384) float32, of what ``Mini.look`` gives (side ``image``), or ``Mini.read`` (``text``).
+        """Unit vectors, (n, 384) float32, of what ``Mini.look`` gives (side ``image``), or ``read`` (``text``).
 
         Raises EncoderError, EncoderMismatch.
         """
@@ -116,8 +128,7 @@ class MiniHeads:
                     f"{path} was written by an older vsearch (format {told['format']}), whose heads were given less of "
                     "each picture. Train again: vsearch train PAIRS --encoder mini"
                 )
-            told.setdefault("unframed", False)
-            return {key: told[key] for key in ("base", "strength", "weights", "temperature", "unframed")}
+            return {key: told[key] for key in ("base", "strength", "weights", "temperature")}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise EncoderError(
                 f"{path} cannot be read as a trained encoder: {error!r}. Copy the folder again, or train again."
@@ -159,28 +170,25 @@ def apply(weights: dict[str, Matrix], side: str, x: Matrix) -> Matrix:
     if f"{side}.1.weight" in weights:
         out = gelu(out) @ weights[f"{side}.1.weight"].T + weights[f"{side}.1.bias"]
     if f"{side}.gate.weight" in weights:
-        out /= 1 + np.exp(-(x @ weights[f"{side}.gate.weight"].T + weights[f"{side}.gate.bias"]))
+        least = weights[f"{side}.gate.least"]
+        out *= least + (1 - least) / (
+            1 + np.exp(-(x @ weights[f"{side}.gate.weight"].T + weights[f"{side}.gate.bias"]))
+        )
     return out
 
 
 def configuration(
-    weights: bytes,
-    strength: dict[str, float],
-    told: dict[str, Any],
-    temperature: float | None = None,
-    unframed: bool = False,
+    weights: bytes, strength: dict[str, float], told: dict[str, Any], temperature: float | None = None
 ) -> bytes:
     """What ``vsearch_heads.json`` holds beside such weights.
 
     told: how they were trained, for people.  temperature: what fits zero-shot labels, where it was measured.
-    unframed: whether texts are to come without "a photo of".
     """
     body = {
         "format": FORMAT,
         "base": Mini().info.digest,
         "strength": strength,
         "temperature": temperature,
-        "unframed": unframed,
         "weights": hashlib.sha256(weights).hexdigest(),
         "training": told,
     }

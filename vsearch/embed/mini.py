@@ -95,7 +95,7 @@ class Mini:
 
         Raises EncoderError, EncoderUnavailable.
         """
-        middle, last = self._text_tower().encode(texts)
+        middle, last = self.text_tower().encode(texts)
         return middle, unit(last, "texts")
 
     def look(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -118,7 +118,8 @@ class Mini:
         features = np.concatenate([seen.pooled, seen.stages], axis=1)
         return features, unit(named + np.float32(colours.STRENGTH) * tinted, "pictures")
 
-    def _text_tower(self) -> minilm.MiniLM:
+    def text_tower(self) -> minilm.MiniLM:
+        """MiniLM, read by the first use.  Raises EncoderError, EncoderUnavailable."""
         with self._lock:
             if self._text is None:
                 self._text = minilm.MiniLM()

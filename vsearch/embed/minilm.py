@@ -7,6 +7,7 @@ normalisation; a sentence's vector is the mean over its tokens (Reimers and Gure
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
 from vsearch.embed.weights import MINILM_TOKENIZER, MINILM_WEIGHTS, checked
+from vsearch.errors import EncoderError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,6 +42,18 @@ class MiniLM:
         self._tokenizer.no_padding()
         self._weights: dict[str, Floats] = load_file(checked(MINILM_WEIGHTS))
 
+    def with_layers(self, layers: dict[str, Floats]) -> MiniLM:
+        """The same tower with other weights of some names; what it does not change is shared.
+
+        Raises EncoderError for a name or a shape that the tower does not have.
+        """
+        for name, weight in layers.items():
+            if name not in self._weights or self._weights[name].shape != weight.shape:
+                raise EncoderError(f"The text tower has no weights {name} of shape {weight.shape}.")
+        other = copy.copy(self)
+        other._weights = {**self._weights, **layers}
+        return other
+
     def encode(self, texts: Sequence[str]) -> tuple[Floats, Floats]:
         """Mean token vectors of texts after the fourth layer and after the last: (n, 384) float32 each.
 
@@ -52,8 +66,8 @@ class MiniLM:
             middle[rows], last[rows] = _mean(layers[MIDDLE], mask), _mean(layers[-1], mask)
         return middle, last
 
-    def encode_tokens(self, texts: Sequence[str]) -> tuple[Floats, NDArray[np.bool_]]:
-        """Vectors of each token: (n, length, 384) float32, and (n, length) bool, False where a text has ended."""
+    def encode_tokens(self, texts: Sequence[str], layer: int = LAYERS) -> tuple[Floats, NDArray[np.bool_]]:
+        """Vectors of each token after a layer: (n, length, 384) float32, and (n, length) bool, False behind its end."""
         tokens = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
         longest = max(map(len, tokens), default=0)
         hidden = np.zeros((len(tokens), longest, DIM), dtype=np.float32)
@@ -61,7 +75,7 @@ class MiniLM:
         for rows in _batches([len(ids) for ids in tokens]):
             layers, mask = self._hidden([tokens[row] for row in rows])
             width = mask.shape[1]
-            hidden[rows, :width], there[rows, :width] = layers[-1] * mask[..., None], mask
+            hidden[rows, :width], there[rows, :width] = layers[layer] * mask[..., None], mask
         return hidden, there
 
     def _hidden(self, tokens: list[list[int]]) -> tuple[list[Floats], NDArray[np.bool_]]:

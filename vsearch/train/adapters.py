@@ -1,7 +1,7 @@
 """Heads that are trained on top of frozen towers: a linear map, an MLP, each beside the identity.
 
 They begin as zero, so that before the first step the encoder is the one it starts from.  A gate says how much of a head
-counts for an input: near 1 for inputs of the kind that it was trained on.
+counts for an input: near 1 for inputs of the kind that it was trained on, and never less than its least.
 """
 
 from __future__ import annotations
@@ -14,8 +14,22 @@ from torch import Tensor, nn
 Kind = Literal["linear", "mlp"]
 
 
+class Gate(nn.Linear):
+    """``least + (1 - least) * sigmoid(w x + b)``: (n, inputs) to (n, 1)."""
+
+    least: Tensor
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__(inputs, 1)
+        self.register_buffer("least", torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What share of the head counts."""
+        return self.least + (1 - self.least) * torch.sigmoid(super().forward(x))
+
+
 class Adapter(nn.Module):
-    """``base + strength * sigmoid(gate(inputs)) * head(inputs)``: (n, dim) and (n, inputs) to (n, dim)."""
+    """``base + strength * gate(inputs) * head(inputs)``: (n, dim) and (n, inputs) to (n, dim)."""
 
     def __init__(self, inputs: int, dim: int, kind: Kind, hidden: int, dropout: float, gated: bool = False) -> None:
         super().__init__()
@@ -28,7 +42,7 @@ class Adapter(nn.Module):
         nn.init.zeros_(layers[-1].weight)
         nn.init.zeros_(layers[-1].bias)
         self._layers = layers
-        self.gate = nn.Linear(inputs, 1) if gated else None
+        self.gate = Gate(inputs) if gated else None
         self.dropout = nn.Dropout(dropout)
         self.strength = 1.0
 
@@ -38,7 +52,7 @@ class Adapter(nn.Module):
         for layer in self._layers[1:]:
             x = layer(self.dropout(nn.functional.gelu(x)))
         if self.gate is not None:
-            x = torch.sigmoid(self.gate(inputs)) * x
+            x = self.gate(inputs) * x
         return base + self.strength * x
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from vsearch import files
-from vsearch.embed.heads import INPUTS, WEIGHTS_FILE, MiniHeads, configuration
+from vsearch.embed.heads import INPUTS, TOWER, WEIGHTS_FILE, MiniHeads, configuration
 from vsearch.embed.load import HEADS_FILE
 from vsearch.embed.mini import Mini
 from vsearch.embed.minilm import DIM
@@ -68,7 +69,9 @@ class MiniTrainee:
         """
         self._config, self._device, self._cache = config, device, cache
         self._notice, self._progress = on_notice, on_features
-        self._encoder = Mini(device.type)
+        self._encoder = begin.base if begin else Mini(device.type)
+        self._reader = begin or self._encoder
+        self._tower = {n: w for n, w in begin.weights.items() if n.startswith(TOWER)} if begin else {}
         info = begin.info if begin else self._encoder.info
         self.name, self.digest = info.name, info.digest
         image, text = made(config.seed, *_wanted(config, begin))
@@ -97,14 +100,16 @@ class MiniTrainee:
 
     def inputs(self, pairs: Pairs) -> FeatureInputs:
         """Compute the features of pairs, or read them from the cache.  Raises DecodeError, EncoderError, DiskFull."""
-        towers = Frozen(f"mini {self._encoder.info.digest} {INPUTS}", self._encoder.preprocess, self._look, self._read)
+        trained = hashlib.sha256(b"".join(self._tower[name].tobytes() for name in sorted(self._tower))).hexdigest()
+        name = f"mini {self._encoder.info.digest} {trained} {INPUTS}"
+        towers = Frozen(name, self._encoder.preprocess, self._look, self._read)
         return FeatureInputs(features(towers, pairs, self._cache, self._notice, self._progress), self._device)
 
     def _look(self, pixels: NDArray[np.uint8]) -> Matrix:
         return np.concatenate(self._encoder.look(pixels), axis=1)
 
     def _read(self, texts: list[str]) -> Matrix:
-        return np.concatenate(self._encoder.read(texts), axis=1)
+        return np.concatenate(self._reader.read(texts), axis=1)
 
     def vectors(self, inputs: Inputs) -> tuple[Matrix, Matrix, Ids]:
         """Unit vectors of captions and of pictures, and the picture of each caption."""
@@ -126,6 +131,7 @@ class MiniTrainee:
     def save(self, folder: Path, told: dict[str, Any]) -> None:
         """Write ``vsearch_heads.json`` and ``heads.safetensors``."""
         heads = nn.ModuleDict({"image": self.image, "text": self.text}).state_dict()
+        heads |= {name: torch.from_numpy(w).half() for name, w in self._tower.items()}  # as they were stored
         weights = save({name: tensor.contiguous().cpu() for name, tensor in heads.items()})
         files.publish(folder / WEIGHTS_FILE, lambda sink: sink.put(weights))
         body = configuration(weights, STRENGTH, told)
