@@ -37,7 +37,7 @@ from torch.nn import functional
 
 from vsearch.embed.heads import BUNDLED_HEADS, TOWER, WEIGHTS_FILE, configuration
 from vsearch.embed.load import HEADS_FILE
-from vsearch.embed.mini import Mini
+from vsearch.embed.mini import LABEL_TEMPERATURE, Mini
 from vsearch.train import read_pairs
 from vsearch.train.heads import STRENGTH
 
@@ -45,8 +45,6 @@ GATE_STEPS, GATE_BATCH, GATE_RATE, GATE_DECAY = 400, 256, 1e-3, 0.1
 # A picture counts as one of a thing only if it surely is: the threshold is that much lower.
 GATE_START = 2.45
 GATE_LEAST = 0.25
-# Of pictures of 100 classes of Caltech-101 the likelihood of the right label is highest near this.
-LABEL_TEMPERATURE = 0.03
 
 
 def gate(data: Data) -> dict[str, Tensor]:
