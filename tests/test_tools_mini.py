@@ -69,9 +69,8 @@ def test_a_trained_student_is_written_as_the_encoder_that_it_was(tmp_path: Path)
 
 
 @pytest.mark.usefixtures("tools")
-def test_names_drawn_together_cost_more_than_names_that_say_what_is_seen():
-    """The loss that keeps names, against a plain loop."""
-    from mini_student import _told
+def test_what_names_lose_is_the_cross_entropy_of_a_plain_loop():
+    from mini_student import cross_entropy
 
     scores, shares = torch.randn(2, 3, 5), torch.rand(3, 5)
     total = 0.0
@@ -79,4 +78,4 @@ def test_names_drawn_together_cost_more_than_names_that_say_what_is_seen():
         for row in range(3):
             likely = torch.softmax(scores[seed, row].double(), 0)
             total -= float((shares[row].double() / shares[row].double().sum() * likely.log()).sum())
-    assert float(_told(scores, shares)) == pytest.approx(total / 6, rel=1e-5)
+    assert float(cross_entropy(scores, shares)) == pytest.approx(total / 6, rel=1e-5)

@@ -100,20 +100,20 @@ def _loss(data: Data, recipe: Recipe, rng: np.random.Generator, ids: Numbers, st
     pictures, texts = student.pictures(data.pictures[view, ids]), student.texts(data.captions, captions)
     scores = student.scale.exp().clamp(max=100) * pictures @ texts.mT
     own = torch.eye(len(ids))
-    loss = (_told(scores, own) + _told(scores.mT, own)) / 2
+    loss = (cross_entropy(scores, own) + cross_entropy(scores.mT, own)) / 2
     classes = rng.choice(data.teacher.shape[2], NAMES_AT_ONCE, replace=False)
     ways = rng.integers(len(NAMED), size=len(classes))
     names = student.texts(data.names, ways * data.teacher.shape[2] + classes)
-    loss = loss + recipe.names * _told(SHARPNESS * pictures @ names.mT, data.teacher[view, ids][:, classes])
+    loss = loss + recipe.names * cross_entropy(SHARPNESS * pictures @ names.mT, data.teacher[view, ids][:, classes])
     view, ids = rng.integers(THING_VIEWS, size=THINGS_AT_ONCE), rng.choice(data.things.shape[1], THINGS_AT_ONCE)
     things = student.pictures(data.things[view, ids])
-    loss = loss + recipe.things * _told(SHARPNESS * things @ names.mT, data.taught[view, ids][:, classes])
+    loss = loss + recipe.things * cross_entropy(SHARPNESS * things @ names.mT, data.taught[view, ids][:, classes])
     asked = rng.choice(len(data.words), WORDS_AT_ONCE)
     places = data.words.features[asked % (len(data.words) // 2), -DIM:]
     return loss + recipe.words * (1 - (student.texts(data.words, asked) * places).sum(dim=-1)).mean()
 
 
-def _told(scores: Tensor, shares: Tensor) -> Tensor:
-    """Cross-entropy of what rows of scores say, (seeds, n, m), with shares, (n, m), made to sum to one."""
+def cross_entropy(scores: Tensor, shares: Tensor) -> Tensor:
+    """Of what rows of scores say, (seeds, n, m), with shares, (n, m), which are made to sum to one."""
     shares = shares / shares.sum(dim=1, keepdim=True)
     return -(shares * functional.log_softmax(scores, dim=-1)).sum(dim=-1).mean()
