@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 WEIGHTS_FILE = "heads.safetensors"
 TOWER = "tower."  # what names of layers of the text tower begin with
-FORMAT = 2
+FORMAT = 3
 INPUTS = {"image": PICTURE_FEATURES + DIM, "text": TEXT_FEATURES + DIM}
 # What ``mini`` is: tools/train_mini.py made them, docs/mini.md says of what.
 BUNDLED_HEADS = Path(__file__).with_name("bundled")
@@ -125,8 +125,8 @@ class MiniHeads:
                 raise EncoderError(f"{path} was written by a newer vsearch (format {told['format']}); update vsearch")
             if told["format"] < FORMAT:
                 raise EncoderError(
-                    f"{path} was written by an older vsearch (format {told['format']}), whose heads were given less of "
-                    "each picture. Train again: vsearch train PAIRS --encoder mini"
+                    f"{path} was written by an older vsearch (format {told['format']}), whose heads are of another "
+                    "form. Train again: vsearch train PAIRS --encoder mini"
                 )
             return {key: told[key] for key in ("base", "strength", "weights", "temperature")}
         except (OSError, ValueError, KeyError, TypeError) as error:
