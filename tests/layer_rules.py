@@ -11,8 +11,8 @@ PACKAGE = ROOT / "vsearch"
 
 FLOORS = {
     -1: ("errors", "types", "half", "scan"),
-    0: ("members",),
-    1: ("sources", "decode", "files", "compare", "phrases", "prompts", "recipe", "recipes", "present"),
+    0: ("members", "files"),
+    1: ("sources", "decode", "cache", "compare", "phrases", "prompts", "recipe", "recipes", "present"),
     2: ("embed", "store", "ann", "exact", "moving", "results"),
     3: ("filters", "ingest", "search", "build", "explain", "query", "generations", "mend", "hits", "about", "merging")
     + ("labels", "texts", "duplicates", "confidence", "projection"),

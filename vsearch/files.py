@@ -11,6 +11,8 @@ import fcntl
 import hashlib
 import os
 import shutil
+import stat
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +22,8 @@ from pathlib import Path
 from vsearch.errors import DiskFull, IndexLocked, IndexNotWritable
 
 TEMPORARY = ".tmp-"
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_TRIES, _PROBE_SECONDS = 5, 0.004
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -65,6 +69,26 @@ def fsync_dir(path: Path) -> None:
         os.close(fd)
 
 
+def open_folder(root: str | bytes | Path, *inside: str | bytes) -> int:
+    """A descriptor of a folder below ``root``, each step taken from the folder before and through no link.
+
+    ``root`` itself may be a link.  Raises OSError (ELOOP or ENOTDIR for a link).
+    """
+    folder = os.open(root, _FOLDER)
+    for name in inside:
+        try:
+            inner = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
+        finally:
+            os.close(folder)
+        folder = inner
+    return folder
+
+
+def plain(path: str, flags: int) -> int:
+    """An ``opener`` for ``open``: the last part of the path must not be a link, and a pipe is not waited for."""
+    return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY, 0o600)
+
+
 def fsync_file(path: Path) -> None:
     """Make a file that another library wrote durable."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -93,6 +117,15 @@ def unlink(path: Path) -> None:
             shutil.rmtree(path)
         else:
             os.unlink(path)
+
+
+def remove_from(folder: int, name: str) -> None:
+    """Remove a file, or a folder with all in it, from an open folder; of a link the link alone.  Raises OSError."""
+    with suppress(FileNotFoundError):
+        if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            shutil.rmtree(name, dir_fd=folder)
+        else:
+            os.unlink(name, dir_fd=folder)
 
 
 def discard(path: Path) -> None:
@@ -157,7 +190,7 @@ def publish(path: Path, fill: Callable[[Sink], None]) -> Published:
 
 def copy(old: Path, new: Path, length: int | None = None) -> None:
     """Copy a file's bytes (the first ``length`` of them) to a new name, durable when this returns."""
-    with open(old, "rb") as source:
+    with open(old, "rb", opener=plain) as source:
 
         def fill(sink: Sink) -> None:
             while block := source.read(1 << 20 if length is None else min(1 << 20, length - sink.length)):
@@ -169,7 +202,7 @@ def copy(old: Path, new: Path, length: int | None = None) -> None:
 def link_or_copy(old: Path, new: Path) -> None:
     """A second name for the same bytes; a copy where the disk has no hard links.  For files never written again."""
     try:
-        os.link(old, new)
+        os.link(old, new, follow_symlinks=False)
     except FileNotFoundError:
         raise
     except OSError:
@@ -180,7 +213,7 @@ def link_or_copy(old: Path, new: Path) -> None:
 
 def sha256_of(path: Path) -> Published:
     """Length and SHA-256 of a file as it is now (about 1.7 GB/s)."""
-    with open(path, "rb") as file:
+    with open(path, "rb", opener=plain) as file:
         return Published(os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest())
 
 
@@ -201,7 +234,7 @@ class WriterLock:
 
     def _take(self, path: Path) -> bytes:
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock()
         except BlockingIOError:
             told = os.pread(self._fd, 64, 0).strip()
             pid = int(told) if told.isdigit() else None
@@ -215,6 +248,13 @@ class WriterLock:
         self._tell(b"%d\n" % os.getpid())
         return found
 
+    def _lock(self) -> None:
+        for _ in range(_TRIES):
+            with suppress(BlockingIOError):
+                return fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            time.sleep(_PROBE_SECONDS)  # a reader that probes the lock has it for an instant
+        fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
     def _tell(self, text: bytes) -> None:
         truncate(self._fd, 0)
         write_all(self._fd, text, 0)
@@ -227,6 +267,23 @@ class WriterLock:
                     self._tell(note)
         finally:
             os.close(self._fd)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether somebody holds the lock of this file; whatever the file says of it, and whichever process it names."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False  # a disk without locks
+    finally:
+        os.close(fd)
+    return False
 
 
 @contextmanager

@@ -16,6 +16,8 @@ from vsearch import files
 from vsearch.errors import IndexCorrupt
 from vsearch.filters.schema import batch
 from vsearch.store import Snapshot, Store
+from vsearch.store.garbage import remove_others
+from vsearch.store.layout import COLUMN_FILE, COLUMNS
 
 _SUM = 16
 # The number is that of the layout in ``schema``: files of another are made again.
@@ -73,11 +75,10 @@ def refresh(store: Store) -> None:
     with suppress(OSError):
         if not folder.exists():
             files.make_dir(folder)
-        there = {path.name for path in folder.iterdir()}
         with store.snapshot() as snapshot:
             wanted = {number: file_name(number, stamp) for number, stamp in snapshot.stamps().items()}
-        for name in there - set(wanted.values()):
-            files.discard(folder / name)
+        remove_others(store.layout.root, (COLUMNS,), COLUMN_FILE, set(wanted.values()))
+        there = {path.name for path in folder.iterdir()}
         for number, name in sorted(wanted.items()):
             if name not in there:
                 _write_block(store, number, name)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from dataclasses import asdict
 from functools import lru_cache
-from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,15 @@ import lmdb
 import msgspec
 
 from vsearch import files
-from vsearch.errors import IndexLocked
+from vsearch.errors import IndexCorrupt, IndexLocked
 from vsearch.store.environment import Environment, create_environment
 from vsearch.store.layout import Layout, format_line
 from vsearch.store.records import Head, Space, decode, encode
-from vsearch.types import EncoderInfo, PixelSpec
+from vsearch.types import EncoderInfo
 
 HEAD_KEY = b"head"
 SPACE_KEY = b"space/"
+MOST_SIDE = 1 << 14  # pixels
 
 
 def fill(layout: Layout, identity: str, info: EncoderInfo) -> None:
@@ -59,9 +60,16 @@ def pack_encoder(info: EncoderInfo) -> bytes:
 
 @lru_cache(maxsize=16)  # every query asks for it
 def unpack_encoder(raw: bytes) -> EncoderInfo:
-    """The description that ``pack_encoder`` made."""
-    told = msgspec.json.decode(raw)
-    return EncoderInfo(**{**told, "preprocess": PixelSpec(**told["preprocess"])})
+    """The description that ``pack_encoder`` made.  Raises IndexCorrupt."""
+    try:
+        info = msgspec.json.decode(raw, type=EncoderInfo)
+    except msgspec.DecodeError as error:
+        raise IndexCorrupt(
+            f"the metadata is damaged: the description of the encoder cannot be read ({error}); restore a backup"
+        ) from error
+    if not 1 <= info.preprocess.size <= MOST_SIDE:
+        raise IndexCorrupt(f"the metadata is damaged: an encoder of pictures of {info.preprocess.size} pixels")
+    return info
 
 
 def read_spaces(txn: lmdb.Transaction, table: Any) -> list[Space]:
@@ -70,14 +78,27 @@ def read_spaces(txn: lmdb.Transaction, table: Any) -> list[Space]:
     with txn.cursor(table) as cursor:
         more = cursor.set_range(SPACE_KEY)
         while more and cursor.key().startswith(SPACE_KEY):
-            found.append(decode(cursor.value(), Space, "a space"))
+            found.append(unpack_space(cursor.value(), cursor.key()[len(SPACE_KEY) :].decode("utf-8", "replace")))
             more = cursor.next()
     return sorted(found, key=lambda space: space.key)
 
 
+def unpack_space(raw: bytes, name: str) -> Space:
+    """The space that is kept under a name.  Raises IndexCorrupt, also when it has another name."""
+    space = decode(raw, Space, "a space")
+    if space.name != name:
+        raise IndexCorrupt(f"the metadata is damaged: the space {name!r} calls itself {space.name!r}; restore a backup")
+    if unpack_encoder(space.encoder).dim != space.dim:
+        raise IndexCorrupt(f"the metadata is damaged: the space {name!r} is not as wide as its encoder's vectors")
+    return space
+
+
 def clear_scratch(root: Path) -> None:
     """Remove what creations that died have left beside ``root``; one that is at work holds its lock."""
-    for left in root.parent.glob(f".{escape(root.name)}.new-*"):
-        with suppress(OSError, IndexLocked):
-            files.WriterLock(left / "LOCK").release()
-            files.unlink(left)
+    scratch = re.compile(rf"\.{re.escape(root.name)}\.new-(?:[0-9a-f]{{16}}|[0-9a-f]{{32}})")
+    with suppress(OSError):
+        for left in root.parent.iterdir():
+            if scratch.fullmatch(left.name) and left.is_dir() and not left.is_symlink():
+                with suppress(OSError, IndexLocked):
+                    files.WriterLock(left / "LOCK").release()
+                    files.unlink(left)

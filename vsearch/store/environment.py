@@ -26,6 +26,7 @@ import lmdb
 
 from vsearch import files
 from vsearch.errors import IndexClosed, IndexCorrupt, IndexNotFound, IndexNotWritable
+from vsearch.store.trust import Walk
 
 MAP_SIZE = 64 << 30
 SMALL_MAP = 4 << 30
@@ -136,11 +137,11 @@ def translated_errors() -> Iterator[None]:
         ) from error
 
 
-def open_environment(meta: Path, verify: Callable[[], bool]) -> Environment:
+def open_environment(meta: Path, walk: Walk) -> Environment:
     """Open or share the environment in ``meta``.
 
-    verify: whether to walk the whole file first (about 0.5 s per 270 MB).  It is asked again when problems are found:
-    a writer that began meanwhile explains them.
+    walk: tells whether to walk the whole file first (about 0.5 s per 270 MB).  It is asked again when problems are
+    found: a writer that began meanwhile explains them.
     Raises IndexCorrupt, and IndexNotWritable when there is no address space.
     """
     with _registry_lock:
@@ -149,12 +150,14 @@ def open_environment(meta: Path, verify: Callable[[], bool]) -> Environment:
             known.users += 1
             return known
         check_length(meta / "data.mdb")
-        if verify():
+        if walk.is_due():
             try:
                 verify_structure(meta / "data.mdb")
             except IndexCorrupt:
-                if verify():
+                if walk.is_due():
                     raise
+            else:
+                walk.passed()
         env = _open(meta, key)
         _registry[key] = env
         return env
@@ -284,7 +287,7 @@ def check_length(data: Path) -> None:
 def readable(path: Path) -> Iterator[BinaryIO]:
     """Open a file of an index for reading.  Raises IndexNotFound when that is not allowed."""
     try:
-        file = open(path, "rb")
+        file = open(path, "rb", opener=files.plain)
     except PermissionError as error:
         raise IndexNotFound(
             f"{path}: cannot be read ({error.strerror}); ask the owner of the index for the right to read it"

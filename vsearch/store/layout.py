@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+from vsearch import files
 from vsearch.errors import FormatTooNew, IndexNotFound
 
 FORMAT_VERSION = 1
+META = "meta"
+SPACES = "spaces"
+COLUMNS = "columns"
 VECTORS = "vectors"
 ANN = "ann"
 DERIVED = "derived"
+
+# The only names that are ever written, believed when the metadata give them, or deleted.  None of them leads anywhere
+# else: no slash, no dot at the start.
+SPACE_NAME = re.compile(r"(?:[^\W_]|-){1,120}")
+SEGMENT_FILE = re.compile(r"[0-9]{8,10}\.(?:f16|ids)")
+GENERATION_NAME = re.compile(r"[0-9]{4,10}-[0-9a-f]{8}")
+DERIVED_FILE = re.compile(r"[a-z]+(?:-[0-9a-f]{32})?-[0-9a-f]{32}")
+COLUMN_FILE = re.compile(r"[0-9]{8,10}-[0-9a-f]{2,64}\.[0-9]+\.arrow")
+TEMPORARY_FILE = re.compile(re.escape(files.TEMPORARY) + r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +47,7 @@ class Layout:
     @property
     def meta(self) -> Path:
         """The LMDB environment."""
-        return self.root / "meta"
+        return self.root / META
 
     @property
     def data(self) -> Path:
@@ -43,12 +57,12 @@ class Layout:
     @property
     def spaces(self) -> Path:
         """A folder for each joint space."""
-        return self.root / "spaces"
+        return self.root / SPACES
 
     @property
     def columns(self) -> Path:
         """What filters read, derived from LMDB."""
-        return self.root / "columns"
+        return self.root / COLUMNS
 
     def space(self, name: str) -> Path:
         """All of one joint space."""
@@ -77,8 +91,9 @@ def read_format(root: Path) -> str:
     if not root.exists():
         raise IndexNotFound(f"{root}: no such index; make one with: vsearch index FOLDER --index {root}")
     try:
-        told = Layout(root).format.read_bytes()[:200].decode("ascii").split()
-        word, version, identity = told[0], int(told[1]), str(uuid.UUID(told[2]))
+        with open(Layout(root).format, "rb", opener=files.plain) as file:
+            line = file.read(200).decode("ascii").split()
+        word, version, identity = line[0], int(line[1]), str(uuid.UUID(line[2]))
     except (OSError, ValueError, IndexError):
         word, version, identity = "", 0, ""
     if word != "vsearch" or version < 1:

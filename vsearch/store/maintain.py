@@ -16,7 +16,7 @@ from vsearch import files
 from vsearch.errors import IndexCorrupt, IndexExists
 from vsearch.store import segments
 from vsearch.store.creation import add_space_folder, unpack_encoder
-from vsearch.store.layout import Layout, format_line
+from vsearch.store.layout import COLUMN_FILE, Layout, format_line
 from vsearch.store.records import Generation, Segment, Space, seal
 from vsearch.store.segments import CHUNK_ROWS, SegmentReader
 from vsearch.store.snapshot import Snapshot, chunk_prefix
@@ -208,8 +208,11 @@ def _link_space(old: Layout, new: Layout, space: Space) -> None:
     if space.generation is not None:
         folder = new.ann(space.name) / space.generation.name
         files.make_dir(folder)
-        for path in (old.ann(space.name) / space.generation.name).iterdir():
-            files.link_or_copy(path, folder / path.name)
+        source = old.ann(space.name) / space.generation.name
+        files.link_or_copy(source / INDEX_FILE, folder / INDEX_FILE)
+        for name in ("recipe.toml", "report.json"):  # for people; an index is whole without them
+            with suppress(FileNotFoundError):
+                files.link_or_copy(source / name, folder / name)
 
 
 def _link_columns(old: Layout, new: Layout) -> None:
@@ -217,7 +220,8 @@ def _link_columns(old: Layout, new: Layout) -> None:
     if old.columns.is_dir():
         files.make_dir(new.columns)
         for path in old.columns.iterdir():
-            files.link_or_copy(path, new.columns / path.name)
+            if COLUMN_FILE.fullmatch(path.name):
+                files.link_or_copy(path, new.columns / path.name)
 
 
 def _link_rows(old: Path, new: Path, segment: Segment, dim: int) -> None:

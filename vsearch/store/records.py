@@ -5,14 +5,16 @@ LMDB keeps no checksums, so every value carries its own CRC-32.
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
 from vsearch.errors import IndexCorrupt
+from vsearch.store.layout import DERIVED_FILE, GENERATION_NAME, SPACE_NAME
 
 MISSING = 1
 RACY = 2
@@ -23,6 +25,14 @@ _CRC = struct.Struct("<I")
 _ID = struct.Struct(">Q")
 
 T = TypeVar("T")
+
+# Bounds of what a value may say, so that a strange one is refused before memory is taken for it.
+MOST_ID = 1 << 33  # a bitmap of all ids is a gigabyte then
+MOST_DIM = 1 << 16
+Id = Annotated[int, msgspec.Meta(ge=0, le=MOST_ID)]
+Number = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
+Bytes = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
+Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
 @dataclass(slots=True)
@@ -90,10 +100,10 @@ class Segment(msgspec.Struct, frozen=True, array_like=True):
     end_id: one past the last id.
     """
 
-    number: int
-    first_id: int
-    end_id: int
-    rows: int
+    number: Number
+    first_id: Id
+    end_id: Id
+    rows: Number
     ids_sha256: str = ""
 
     @property
@@ -111,11 +121,15 @@ class Generation(msgspec.Struct, frozen=True, array_like=True):
     """A FAISS index over all live vectors with ids below ``upto``: a cache, believed only if its hash agrees."""
 
     name: str
-    length: int
-    sha256: str
-    upto: int
-    count: int
+    length: Bytes
+    sha256: Sha256
+    upto: Id
+    count: Id
     recipe: str
+
+    def __post_init__(self) -> None:
+        """Refuse a name that this program did not make.  Raises ValueError."""
+        _check_name(self.name, GENERATION_NAME)
 
 
 class Derived(msgspec.Struct, frozen=True, array_like=True):
@@ -125,9 +139,13 @@ class Derived(msgspec.Struct, frozen=True, array_like=True):
     """
 
     name: str
-    length: int
-    sha256: str
-    as_of: int = 0
+    length: Bytes
+    sha256: Sha256
+    as_of: Bytes = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a name that this program did not make.  Raises ValueError."""
+        _check_name(self.name, DERIVED_FILE)
 
 
 class Space(msgspec.Struct, frozen=True):
@@ -137,18 +155,27 @@ class Space(msgspec.Struct, frozen=True):
     they are not found until ``index`` reads them again as new.
     """
 
-    key: int
+    key: Annotated[int, msgspec.Meta(ge=0, lt=1 << 16)]
     name: str
     encoder: bytes
-    dim: int
+    dim: Annotated[int, msgspec.Meta(ge=1, le=MOST_DIM)]
     segments: tuple[Segment, ...] = ()
     generation: Generation | None = None
-    absent: tuple[tuple[int, int], ...] = ()
+    absent: tuple[tuple[Id, Id], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a name that this program did not make.  Raises ValueError."""
+        _check_name(self.name, SPACE_NAME)
 
     @property
     def end_id(self) -> int:
         """One past the last id that has a row."""
         return self.segments[-1].end_id if self.segments else 0
+
+
+def _check_name(name: str, pattern: re.Pattern[str]) -> None:
+    if pattern.fullmatch(name) is None:
+        raise ValueError(f"{name!r} is not a name that vsearch gives")
 
 
 def with_runs(runs: tuple[tuple[int, int], ...], ids: list[int]) -> tuple[tuple[int, int], ...]:
@@ -166,12 +193,12 @@ class Head(msgspec.Struct, frozen=True):
     """What holds for the whole index.  Counters only grow: names and ids are never used twice."""
 
     identity: str
-    next_id: int = 0
-    next_segment: int = 1
-    next_generation: int = 1
+    next_id: Id = 0
+    next_segment: Number = 1
+    next_generation: Number = 1
     space: str = ""
-    images: int = 0
-    missing: int = 0
+    images: Id = 0
+    missing: Id = 0
 
 
 def seal(body: bytes) -> bytes:

@@ -6,13 +6,14 @@ up to the count that LMDB has committed: whatever lies behind it is the rubbish 
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 import os
 import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 from uuid import UUID
 
 import numpy as np
@@ -107,8 +108,9 @@ class SegmentReader:
         self.path = folder / segment.name
         self.segment = segment
         self.dim = dim
-        self._check(head)
-        mapped = np.memmap(self.path, np.float16, "r", offset=HEADER, shape=(segment.rows, dim))
+        with open(self.path, "rb", opener=files.plain) as file:
+            self._check(file, head)
+            mapped = np.memmap(file, np.float16, "r", offset=HEADER, shape=(segment.rows, dim))
         self.mapping: mmap.mmap = mapped._mmap  # type: ignore[attr-defined]
         # As a plain array: every small take from a memmap makes another memmap, which takes longer than the rows.
         self.rows: NDArray[np.float16] = np.asarray(mapped)
@@ -116,10 +118,9 @@ class SegmentReader:
         # Rows that this process has compared with their checksums.
         self.checked: NDArray[np.bool_] = np.zeros(segment.rows, bool)
 
-    def _check(self, head: bytes) -> None:
+    def _check(self, file: BinaryIO, head: bytes) -> None:
         need = HEADER + self.segment.rows * self.dim * 2
-        with open(self.path, "rb") as file:
-            found, told = os.fstat(file.fileno()).st_size, file.read(HEADER)
+        found, told = os.fstat(file.fileno()).st_size, file.read(HEADER)
         if found < need:
             whole = max(0, (found - HEADER) // (self.dim * 2))
             raise IndexCorrupt(
@@ -136,12 +137,14 @@ class SegmentReader:
 
     def _read_ids(self, folder: Path) -> NDArray[np.int64]:
         path = folder / self.segment.ids_name
-        if files.sha256_of(path).sha256 != self.segment.ids_sha256:
+        with open(path, "rb", opener=files.plain) as file:
+            raw = file.read()
+        if hashlib.sha256(raw).hexdigest() != self.segment.ids_sha256 or len(raw) < 8 * self.segment.rows:
             raise IndexCorrupt(
                 f"{path}: the list of ids is damaged; embed its pictures again with: vsearch repair",
                 tuple(range(self.segment.first_id, self.segment.end_id)),
             )
-        return np.fromfile(path, "<i8").astype(np.int64)
+        return np.frombuffer(raw, "<i8", len(raw) // 8).astype(np.int64)
 
     def rows_of(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Row of each id; -1 for an id that this segment does not hold."""

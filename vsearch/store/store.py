@@ -20,14 +20,15 @@ from vsearch.store import derived, described, segments
 from vsearch.store import live as live_ids
 from vsearch.store.batch import Batch, path_key
 from vsearch.store.changes import Changes, matrix_of
-from vsearch.store.creation import HEAD_KEY, SPACE_KEY, clear_scratch, fill, read_spaces, unpack_encoder
+from vsearch.store.creation import HEAD_KEY, SPACE_KEY, clear_scratch, fill, read_spaces, unpack_encoder, unpack_space
 from vsearch.store.environment import Environment, open_environment
 from vsearch.store.garbage import sweep
 from vsearch.store.layout import Layout, read_format
+from vsearch.store.links import refuse_links
 from vsearch.store.records import Head, Record, Segment, Space, decode, encode, seal
 from vsearch.store.segments import CHUNK_ROWS, MAX_ROWS, SegmentReader
 from vsearch.store.snapshot import Snapshot, State, chunk_prefix, pack_failure, until_left
-from vsearch.store.trust import clean_note, must_verify
+from vsearch.store.trust import Walk, clean_note
 from vsearch.types import EncoderInfo
 
 if TYPE_CHECKING:
@@ -39,8 +40,11 @@ _TRIES = 20
 class Store:
     """One index on disk.  Any number of threads and processes may read while one writes."""
 
-    def __init__(self, root: Path, env: Environment, identity: str, lock: files.WriterLock | None) -> None:
+    def __init__(
+        self, root: Path, env: Environment, identity: str, lock: files.WriterLock | None, tidy: bool = True
+    ) -> None:
         self.layout = Layout(root)
+        self._tidy = tidy
         self._env = env
         self.identity = identity
         self._lock = lock
@@ -76,9 +80,13 @@ class Store:
         return cls.open(root, write=True)
 
     @classmethod
-    def open(cls, root: Path, *, write: bool = False) -> Store:
-        """Open an index.  Raises IndexNotFound, FormatTooNew, IndexLocked, IndexCorrupt, IndexNotWritable."""
+    def open(cls, root: Path, *, write: bool = False, tidy: bool = True) -> Store:
+        """Open an index.  Raises IndexNotFound, FormatTooNew, IndexLocked, IndexCorrupt, IndexNotWritable.
+
+        tidy: remove what crashed writers left behind.  What only keeps a cache, for a reader, leaves that to others.
+        """
         root = Path(os.path.abspath(root))
+        refuse_links(root)
         identity = read_format(root)
         lock = None
         with ExitStack() as on_error:
@@ -88,11 +96,11 @@ class Store:
                 # A writer that never began leaves the note as it was: what it says of the metadata still holds.
                 on_error.callback(lock.release, lock.found)
             with files.storage_errors(root):
-                env = open_environment(root / "meta", must_verify(root, lock.found if lock else None))
+                env = open_environment(root / "meta", Walk(root, lock.found if lock else None))
             on_error.callback(env.release)
             if lock is not None and env.copy is not None:
                 raise IndexNotWritable(f"{root}: cannot be written; searching works, changing does not")
-            store = cls(root, env, identity, lock)
+            store = cls(root, env, identity, lock, tidy)
             store._check_identity()
             if write:
                 store._add_later_tables()
@@ -224,7 +232,7 @@ class Store:
             raise QueryError(f"{self.layout.root}: has no space {of!r}; list them with: vsearch spaces")
         if raw is None:
             raise IndexCorrupt(f"{self.layout.data}: the metadata has lost the space {head.space!r}; restore a backup")
-        return decode(raw, Space, "a space")
+        return unpack_space(raw, of or head.space)
 
     def all_spaces(self) -> list[Space]:
         """All spaces as of now, the oldest first."""
@@ -384,7 +392,9 @@ class Store:
         files.fsync_dir(path.parent)
 
     def collect_garbage(self) -> None:
-        """Unlink what the metadata does not name: leftovers of crashes, compacted segments, old generations."""
+        """Remove what the metadata does not name: leftovers of crashes, compacted segments, old generations."""
+        if not self._tidy:
+            return
         with self.read() as txn:
             spaces, table = self.spaces_in(txn), self._env.tables[b"state"]
             made = {space.name: {d.name for d in derived.all_in(txn, table, space.name)} for space in spaces}

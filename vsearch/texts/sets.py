@@ -110,7 +110,7 @@ class TextSets:
         if self._store.writable:
             yield self._store
             return
-        with closing(Store.open(self._store.layout.root, write=True)) as store:
+        with closing(Store.open(self._store.layout.root, write=True, tidy=False)) as store:
             yield store
 
 

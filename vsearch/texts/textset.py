@@ -57,12 +57,12 @@ class TextSet:
 
     def text(self, number: int) -> str:
         """The text of a row."""
-        return self.letters[self.starts[number] : self.starts[number + 1]].tobytes().decode()
+        return self.letters[self.starts[number] : self.starts[number + 1]].tobytes().decode("utf-8", "replace")
 
     def texts(self) -> Iterator[str]:
         """All texts in the order of the rows."""
         whole, starts = self.letters.tobytes(), self.starts.tolist()
-        return (whole[a:b].decode() for a, b in zip(starts, starts[1:], strict=False))
+        return (whole[a:b].decode("utf-8", "replace") for a, b in zip(starts, starts[1:], strict=False))
 
     def owners_of(self, number: int) -> Ids:
         """Ids of the pictures that have the text of a row."""
@@ -104,6 +104,8 @@ def read(path: Path, dim: int) -> TextSet:
     if ends[-1] != len(raw):
         raise IndexCorrupt(f"{path}: cut off; vsearch repair drops it")
     rows, starts, owner_starts, owners, text = (raw[end - size : end] for end, size in zip(ends, sizes, strict=True))
+    if not (_divides(starts.view("<i8"), letters) and _divides(owner_starts.view("<i8"), owned)):
+        raise IndexCorrupt(f"{path}: its texts do not lie one behind the other; vsearch repair drops it")
     return TextSet(
         rows.view(np.float16).reshape(count, dim),
         starts.view("<i8"),
@@ -111,6 +113,11 @@ def read(path: Path, dim: int) -> TextSet:
         owner_starts.view("<i8"),
         owners.view("<i8"),
     )
+
+
+def _divides(starts: Ids, length: int) -> bool:
+    """Whether places cut something of a length into pieces that lie one behind the other, from its start to its end."""
+    return bool(starts[0] == 0 and starts[-1] == length and (np.diff(starts) >= 0).all())
 
 
 def _starts(lengths: Iterator[int]) -> Ids:
