@@ -11,22 +11,23 @@ PACKAGE = ROOT / "vsearch"
 
 FLOORS = {
     -1: ("errors", "types", "half", "scan"),
-    0: ("members", "files"),
-    1: ("sources", "decode", "cache", "compare", "phrases", "prompts", "recipe", "recipes", "present"),
-    2: ("embed", "store", "ann", "exact", "moving", "results"),
-    3: ("filters", "ingest", "search", "build", "explain", "query", "generations", "mend", "hits", "about", "merging")
+    0: ("members",),
+    1: ("sources", "decode", "files", "compare", "phrases", "prompts", "recipe", "recipes", "present"),
+    2: ("cache",),
+    3: ("embed", "store", "ann", "exact", "moving", "results"),
+    4: ("filters", "ingest", "search", "build", "explain", "query", "generations", "mend", "hits", "about", "merging")
     + ("labels", "texts", "duplicates", "confidence", "projection"),
-    4: ("feedback", "paging", "distributed", "export", "remote"),
-    5: ("asking",),
-    6: ("words", "copies", "exchange"),
-    7: ("index",),
-    8: ("evaluate", "following", "sharded"),
-    9: ("__init__",),  # the lazy names of `import vsearch`
-    10: ("train",),
-    11: ("rerank",),
-    12: ("server", "adapters"),
-    13: ("cli",),
-    14: ("__main__",),
+    5: ("feedback", "paging", "distributed", "export", "remote"),
+    6: ("asking",),
+    7: ("words", "copies", "exchange"),
+    8: ("index",),
+    9: ("evaluate", "following", "sharded"),
+    10: ("__init__",),  # the lazy names of `import vsearch`
+    11: ("train",),
+    12: ("rerank",),
+    13: ("server", "adapters"),
+    14: ("cli",),
+    15: ("__main__",),
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 
