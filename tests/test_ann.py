@@ -120,7 +120,7 @@ def test_a_cut_index_is_corrupt_and_says_so(cells, tmp_path):
     parts: list[bytes] = []
     index.save(lambda data: parts.append(bytes(data)))
     (tmp_path / "cut").write_bytes(b"".join(parts)[:-5000])
-    with pytest.raises(IndexCorrupt, match="vsearch build"):
+    with pytest.raises(IndexCorrupt, match="FAISS cannot read it"):
         ann.load(tmp_path / "cut", COUNT, "x")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from vsearch import ann
 from vsearch import recipe as recipes
 from vsearch.ann import Searchable
+from vsearch.errors import IndexCorrupt, RecipeError
 from vsearch.store import Snapshot, Store, maintain
 from vsearch.store.check import generation_problem
 from vsearch.store.records import Generation
@@ -51,16 +52,19 @@ class Generations:
         problem = generation_problem(path, named)
         if problem and self._is_superseded(named.name):
             return None  # Another process published a newer one and took this one away meanwhile.
-        if problem:
+        try:
+            if problem:
+                raise IndexCorrupt(problem)
+            recipe = recipes.from_plan(named.recipe)
+            index = ann.load(path, named.upto, named.name, mapped=recipe.mappable, dim=snapshot.space.dim)
+            return Searchable(index, recipe)
+        except FileNotFoundError:
+            return None
+        except (IndexCorrupt, RecipeError) as error:
             self._refused.add(named.name)
             self._notice(
-                f"{problem}; searching exactly instead. Build it again with: vsearch repair {self._store.layout.root}"
+                f"{error}; searching exactly instead. Build it again with: vsearch repair {self._store.layout.root}"
             )
-            return None
-        try:
-            recipe = recipes.from_plan(named.recipe)
-            return Searchable(ann.load(path, named.upto, named.name, mapped=recipe.mappable), recipe)
-        except FileNotFoundError:
             return None
 
     def _is_superseded(self, name: str) -> bool:

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vsearch.ann import parts
+from vsearch.ann import parts, reading
 from vsearch.ann.cells import Cells
 from vsearch.ann.gpu import GpuCopy
-from vsearch.ann.library import faiss, reason, threads
+from vsearch.ann.library import faiss, threads
 from vsearch.ann.transform import query_map
-from vsearch.errors import IndexCorrupt
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -164,16 +163,12 @@ class _Counter:
         self.total += len(data)
 
 
-def load(path: Path, upto: int, name: str, *, mapped: bool = False) -> AnnIndex:
+def load(path: Path, upto: int, name: str, *, mapped: bool = False, dim: int = 0) -> AnnIndex:
     """Read an index whose checksum has been compared.  Raises IndexCorrupt, FileNotFoundError.
 
     mapped: leave on disk what FAISS can leave there, for kinds that gain by it; such an index cannot be changed.
+    dim: of the vectors that it must hold, 0 for any.
     """
-    library = faiss()
-    flags = library.IO_FLAG_MMAP_IFC if mapped else 0
-    try:
-        # By descriptor: FAISS takes no path that is not UTF-8, and one that is opened cannot be swapped.
-        with open(path, "rb") as file:
-            return AnnIndex.of(library.read_index(f"/dev/fd/{file.fileno()}", flags), upto, name)
-    except RuntimeError as error:
-        raise IndexCorrupt(f"{path}: FAISS cannot read it ({reason(error)}); build it again: vsearch build") from error
+    index = reading.read(path, mapped=mapped)
+    parts.check_kind(index, path, dim)
+    return AnnIndex.of(index, upto, name)

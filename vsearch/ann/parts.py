@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from vsearch.ann.library import faiss, reason
 from vsearch.ann.transform import query_map
-from vsearch.errors import RecipeError
+from vsearch.errors import IndexCorrupt, RecipeError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,6 +58,28 @@ def construct(factory: str, dim: int) -> Parts:
     pieces = int(core.pq.M) if hasattr(core, "pq") else 0
     rotation: Rotation = "none" if front is None else "random" if front.startswith("RR") or not pieces else "balanced"
     return Parts(core, rotation, pieces)
+
+
+def check_kind(index: Any, path: Path, dim: int) -> None:
+    """Refuse an index of a kind that ``construct`` does not make, or of another width; dim 0 for any.
+
+    Raises IndexCorrupt.
+    """
+    library = faiss()
+    core = index
+    if isinstance(index, library.IndexPreTransform):
+        linear = library.downcast_VectorTransform(index.chain.at(0)) if index.chain.size() == 1 else None
+        if not isinstance(linear, library.LinearTransform) or linear.d_in != linear.d_out:
+            raise IndexCorrupt(f"{path}: a FAISS index behind a transform that vsearch does not make")
+        core = library.downcast_index(index.index)
+    if isinstance(core, library.IndexIVF):
+        known = isinstance(library.downcast_index(core.quantizer), library.IndexFlat)
+    else:
+        known = isinstance(core, library.IndexIDMap)
+    if not known or core.metric_type != library.METRIC_INNER_PRODUCT:
+        raise IndexCorrupt(f"{path}: a FAISS index of a kind that vsearch does not make")
+    if index.d != core.d or dim not in (0, core.d):
+        raise IndexCorrupt(f"{path}: a FAISS index of {core.d} dimensions, not of {dim}")
 
 
 def growing(core: Any) -> Any:

@@ -110,9 +110,12 @@ def _load(store: Store) -> ann.AnnIndex:
         assert named is not None
         path = store.layout.ann(snapshot.space.name) / named.name / maintain.INDEX_FILE
         problem = generation_problem(path, named)
-        if problem:
-            raise IndexCorrupt(f"{problem}; build it again: vsearch build")
-        return ann.load(path, named.upto, named.name)
+        try:
+            if problem:
+                raise IndexCorrupt(problem)
+            return ann.load(path, named.upto, named.name, dim=snapshot.space.dim)
+        except IndexCorrupt as error:
+            raise IndexCorrupt(f"{error}; build it again: vsearch build") from error
 
 
 def _bitmap(ids: Ids, length: int) -> NDArray[np.uint8]:
