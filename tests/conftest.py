@@ -67,3 +67,12 @@ def server(gallery: Path) -> Iterator[Client]:
     """A server of that index that asks for a token and only reads."""
     with serving(gallery) as client:
         yield client
+
+
+@pytest.fixture(autouse=True, scope="session")
+def remembered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What the user has agreed to, and what was found out before, is of these tests alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VSEARCH_DATA", str(tmp_path_factory.mktemp("data")))
+        patch.setenv("VSEARCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield

@@ -13,7 +13,7 @@ FLOORS = {
     -1: ("errors", "types", "half", "scan"),
     0: ("members",),
     1: ("sources", "decode", "files", "compare", "phrases", "prompts", "recipe", "recipes", "present"),
-    2: ("cache",),
+    2: ("remembered",),
     3: ("embed", "store", "ann", "exact", "moving", "results"),
     4: ("filters", "ingest", "search", "build", "explain", "query", "generations", "mend", "hits", "about", "merging")
     + ("labels", "texts", "duplicates", "confidence", "projection"),

@@ -110,7 +110,8 @@ def test_lengths_that_the_file_cannot_hold_take_no_memory(tmp_path):
         changed = bytes(raw[:at]) + struct.pack("<Q", 1 << 36) + bytes(raw[at + 8 :])
         (tmp_path / "changed").write_bytes(changed)
         code = (
-            "import resource, sys; import vsearch.ann.reading as r; from pathlib import Path; from vsearch import errors\n"
+            "import resource, sys; import vsearch.ann.reading as r; from pathlib import Path\n"
+            "from vsearch import errors\n"
             "r.faiss(); start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
             "try: r.read(Path(sys.argv[1]))\n"
             "except errors.IndexCorrupt: pass\n"

@@ -5,7 +5,7 @@
     VsearchError
     ├─ IndexNotFound · IndexExists · IndexLocked · IndexClosed · FormatTooNew · IndexCorrupt
     ├─ IndexNotWritable ─ DiskFull
-    ├─ EncoderError ─ EncoderMismatch · EncoderUnavailable
+    ├─ EncoderError ─ EncoderMismatch · EncoderUnavailable · EncoderUnknown
     ├─ DecodeError ─ NotAnImage · ImageTooLarge · Truncated · DecodeTimeout · DecoderCrashed
     ├─ RecipeError · TooFewVectors · MemoryBudgetTooSmall · DimensionMismatch
     ├─ TrainError ─ LossNotFinite · CheckpointMismatch
@@ -73,6 +73,14 @@ class EncoderMismatch(EncoderError):
 
 class EncoderUnavailable(EncoderError):
     """The encoder's weights are not on this machine and cannot be fetched."""
+
+
+class EncoderUnknown(EncoderError):
+    """A file names an encoder that the user has never named; its full name is in ``name``."""
+
+    def __init__(self, message: str, name: str) -> None:
+        super().__init__(message)
+        self.name = name
 
 
 class DecodeError(VsearchError):

@@ -15,7 +15,7 @@ import numpy as np
 from vsearch.about import about
 from vsearch.confidence import Backgrounds
 from vsearch.copies import Copies
-from vsearch.embed import load_encoder, resolve
+from vsearch.embed import load_encoder, load_pinned, resolve
 from vsearch.embed.external import is_external
 from vsearch.exchange import Exchange
 from vsearch.filters import Columns
@@ -76,18 +76,20 @@ def create(path: AnyPath, encoder: str | Encoder = "auto", *, on_notice: Notice 
 
 
 def open_index(
-    path: AnyPath, *, write: bool = False, encoder: Encoder | None = None, on_notice: Notice | None = None
+    path: AnyPath, *, write: bool = False, encoder: str | Encoder | None = None, on_notice: Notice | None = None
 ) -> Index:
     """Open an index for searching, and with ``write`` for changing it too.
 
-    encoder: an object to use instead of loading the pinned one by name; it must have the same fingerprint.
-    Raises IndexNotFound, IndexLocked, FormatTooNew, IndexCorrupt, EncoderMismatch.
+    encoder: an object to use instead of loading the pinned one by name, or its name, which makes an encoder of unknown
+    origin known; it must have the same fingerprint.
+    Raises IndexNotFound, IndexLocked, FormatTooNew, IndexCorrupt, EncoderMismatch; EncoderUnknown comes with the first
+    use of an encoder that only the index names.
     """
     store = Store.open(Path(path), write=write)
     try:
         index = Index(store, None, on_notice or _silent)
         if encoder is not None:
-            index.use_encoder(encoder)
+            index.use_encoder(load_encoder(encoder) if isinstance(encoder, str) else encoder)
     except BaseException:
         store.close()
         raise
@@ -148,8 +150,11 @@ class Index(Words, Copies, Exchange):
     def _encoder_of(self, info: EncoderInfo) -> Encoder:
         with self._loading:
             if self._encoder is None or self._encoder.info.digest != info.digest:
-                self._encoder = self._through(load_encoder(info.name, expect=info))
+                self._encoder = self._through(self._load_pinned(info))
             return self._encoder
+
+    def _load_pinned(self, info: EncoderInfo) -> Encoder:
+        return load_pinned(info, self.path.name)
 
     @property
     def loaded_encoder(self) -> Encoder | None:
@@ -338,7 +343,7 @@ class Index(Words, Copies, Exchange):
         that there is not, EncoderMismatch when its encoder is no longer what it was, and as ``change_encoder`` does.
         """
         info = spaces.named(self._store, name).encoder
-        return self.change_encoder(load_encoder(info.name, expect=info), **options)
+        return self.change_encoder(self._load_pinned(info), **options)
 
     def remove_space(self, name: str) -> str:
         """Forget a space that is not in use, with its vectors; return its full name.  Raises QueryError."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import stat
 import sys
@@ -20,7 +21,7 @@ from tests.durability import subject
 from vsearch import files
 from vsearch.ann import AnnIndex
 from vsearch.index import Index
-from vsearch.store import segments, spaces
+from vsearch.store import creation, garbage, links, records, segments, spaces
 from vsearch.store import store as store_module
 from vsearch.store.environment import Environment
 from vsearch.store.store import Store
@@ -224,3 +225,29 @@ def _() -> None:
         return AnnIndex.of(loaded.index, named.upto, named.name)
 
     _replace(Index, "_generation", stale)
+
+
+@_mutant("links are followed")
+def _() -> None:
+    def open_folder(root: Any, *inside: str) -> int:
+        return os.open(os.path.join(root, *inside), os.O_RDONLY | os.O_DIRECTORY)
+
+    _replace(links, "refuse_links", lambda root: None)
+    _replace(files, "open_folder", open_folder)
+    _replace(files, "plain", os.open)
+
+
+@_mutant("any name is believed")
+def _() -> None:
+    _replace(records, "_check_name", lambda name, pattern: None)
+    _replace(creation, "unpack_space", lambda raw, name: records.decode(raw, records.Space, "a space"))
+    real = garbage.remove_others
+    _replace(garbage, "remove_others", lambda root, inside, _, keep: real(root, inside, re.compile(".*"), keep))
+
+
+@_mutant("a reader tidies up")
+def _() -> None:
+    real = Store.__init__
+    _replace(
+        Store, "__init__", lambda self, root, env, identity, lock, tidy=True: real(self, root, env, identity, lock)
+    )

@@ -42,12 +42,12 @@ class Ended:
 class Zygote:
     """A process that forks jobs, one at a time.  A job is a function ``module:name`` of JSON arguments."""
 
-    def __init__(self, preload: Path | None = None, modules: tuple[str, ...] = ()) -> None:
-        """preload: a library for its forks.  modules: what it imports besides the store's."""
+    def __init__(self, preload: Path | None = None, modules: tuple[str, ...] = (), under: tuple[str, ...] = ()) -> None:
+        """preload: a library for its forks.  modules: what it imports besides the store's.  under: what starts it."""
         env = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
         if preload is not None:
             env["LD_PRELOAD"] = str(preload)
-        command = [sys.executable, "-m", __spec__.name if __spec__ else "tests.durability.zygote", *modules]
+        command = [*under, sys.executable, "-m", __spec__.name if __spec__ else "tests.durability.zygote", *modules]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, cwd=ROOT, text=True
         )

@@ -10,7 +10,7 @@ import click
 from vsearch.cli.output import json_option
 from vsearch.cli.run import Exit
 from vsearch.cli.say import emit, say, show
-from vsearch.cli.where import find_index, index_option
+from vsearch.cli.where import encoder_option, find_index, index_option
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     help="How clearly a picture must be of one group; else it is undecided.",
 )
 @index_option
+@encoder_option
 @json_option
 def audit(text: str, by: str, k: int, certain: float, index_path: str | None, as_json: bool) -> int:
     """Compare how the pictures that a text finds are made up with how the collection is.

@@ -10,7 +10,7 @@ import click
 
 from vsearch.cli.output import json_option
 from vsearch.cli.say import emit, say, show
-from vsearch.cli.where import find_index, index_option
+from vsearch.cli.where import encoder_option, find_index, index_option
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     "-k", "--count", "k", type=click.IntRange(1, 100_000), default=5, show_default=True, help="Captions and phrases."
 )
 @index_option
+@encoder_option
 @json_option
 def describe(image: str | None, id: int | None, k: int, index_path: str | None, as_json: bool) -> None:
     """Show the captions of the collection, and the phrases of a bundled vocabulary, that are nearest to a picture.

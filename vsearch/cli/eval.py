@@ -10,7 +10,7 @@ import click
 from vsearch.cli.eval_encoders import compare, compositional, retrieval, zeroshot
 from vsearch.cli.output import json_option
 from vsearch.cli.say import emit, say, show
-from vsearch.cli.where import find_index, index_option
+from vsearch.cli.where import encoder_option, find_index, index_option
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,6 +40,7 @@ for kind in (retrieval, compare, zeroshot, compositional):
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Draws the queries.")
 @index_option
+@encoder_option
 @json_option
 def ann(
     text_queries: str | None, image_queries: str | None, index_path: str | None, as_json: bool, **options: Any

@@ -10,7 +10,7 @@ import click
 
 from vsearch.cli.output import json_option
 from vsearch.cli.say import emit, say, show
-from vsearch.cli.where import find_index, index_option
+from vsearch.cli.where import encoder_option, find_index, index_option
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("--vector", metavar="FILE.npy", help="A vector as query; see vsearch query.")
 @click.option("-k", "--count", "k", type=click.IntRange(1, 100_000), default=10, show_default=True, help="Results.")
 @index_option
+@encoder_option
 @json_option
 def explain(
     text: str | None, id: int, image: str | None, vector: str | None, k: int, index_path: str | None, as_json: bool

@@ -216,7 +216,7 @@ def _limits(options: dict[str, Any]) -> Limits:
 
 def _open(place: Path, encoder: str | None, compiled: bool) -> Index:
     """Open the index for writing, or make it.  An encoder named for an index that exists must be its own."""
-    from vsearch.embed import load_encoder, resolve
+    from vsearch.embed import load_encoder, load_pinned, resolve
     from vsearch.index import create, open_index
 
     new = not os.path.lexists(place)
@@ -231,7 +231,7 @@ def _open(place: Path, encoder: str | None, compiled: bool) -> Index:
         opened = open_index(place, write=True, encoder=pinned, on_notice=say)
         if compiled:
             try:
-                opened.use_encoder(load_encoder(opened.encoder_info.name, compiled=True))
+                opened.use_encoder(load_pinned(opened.encoder_info, place.name, compiled=True))
             except BaseException:
                 opened.close()
                 raise

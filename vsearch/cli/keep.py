@@ -12,7 +12,7 @@ from vsearch.cli.output import json_option
 from vsearch.cli.run import Exit
 from vsearch.cli.say import emit, say, show
 from vsearch.cli.tell import index_summary, rows
-from vsearch.cli.where import index_place
+from vsearch.cli.where import encoder_option, index_place
 
 
 @click.command()
@@ -40,6 +40,7 @@ def check(place: Path, as_json: bool) -> int:
 @click.command()
 @json_option
 @index_place
+@encoder_option
 def repair(place: Path, as_json: bool) -> None:
     """Mend what check finds: rebuild what is derived, embed damaged vectors again."""
     from vsearch.index import open_index
@@ -64,6 +65,7 @@ def repair(place: Path, as_json: bool) -> None:
 @click.option("--latency", metavar="TIME", type=DURATION, help="Longest that a search may take, as 20ms or 0.1s.")
 @json_option
 @index_place
+@encoder_option
 def build(place: Path, recipe: str, recall: float, memory: int | None, latency: float | None, as_json: bool) -> None:
     """Build the FAISS index that makes large collections fast to search.
 

@@ -12,7 +12,7 @@ from vsearch.cli.output import json_option
 from vsearch.cli.progress import progress
 from vsearch.cli.run import Exit
 from vsearch.cli.say import emit, say, show
-from vsearch.cli.where import find_index, index_option
+from vsearch.cli.where import encoder_option, find_index, index_option
 from vsearch.errors import IndexNotFound
 
 if TYPE_CHECKING:
@@ -141,6 +141,7 @@ def _say_failure(failure: Failure) -> None:
 @click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="Most tags of a picture.")
 @label_options
 @index_option
+@encoder_option
 @json_option
 def tag(
     labels: str | None,

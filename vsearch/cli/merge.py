@@ -9,6 +9,7 @@ import click
 
 from vsearch.cli.output import json_option
 from vsearch.cli.say import emit, say
+from vsearch.cli.where import encoder_option
 
 if TYPE_CHECKING:
     from vsearch.types import MergeReport
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 @click.argument("destination", metavar="OUT")
 @click.argument("shards", metavar="INDEX...", nargs=-1, required=True)
 @click.option("--no-build", is_flag=True, help="Build no FAISS index, also when exact search is slow.")
+@encoder_option
 @json_option
 def merge(destination: str, shards: tuple[str, ...], no_build: bool, as_json: bool) -> None:
     """Join indexes of the same encoder into a new one, OUT.

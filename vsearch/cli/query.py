@@ -11,7 +11,7 @@ from vsearch.cli.output import Output, output_options
 from vsearch.cli.run import Exit
 from vsearch.cli.say import say
 from vsearch.cli.terms import Terms, terms_options
-from vsearch.cli.where import find_index, index_option
+from vsearch.cli.where import encoder_option, find_index, index_option
 
 if TYPE_CHECKING:
     from vsearch.index import Index
@@ -69,6 +69,7 @@ def _read_ids(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> 
     help="What to find: pictures, or the captions of the collection that are nearest.",
 )
 @index_option
+@encoder_option
 @output_options
 def query(
     terms: Terms,

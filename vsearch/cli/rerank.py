@@ -8,7 +8,7 @@ import click
 
 from vsearch.cli.run import Exit
 from vsearch.cli.say import emit, say
-from vsearch.cli.where import find_index, index_option
+from vsearch.cli.where import encoder_option, find_index, index_option
 
 
 @click.command("train-reranker")
@@ -47,6 +47,7 @@ def train_reranker(pairs: str, out: str, encoder: str, epochs: int | None, seed:
 @click.argument("folder", metavar="FOLDER")
 @click.option("--drop", is_flag=True, help="Remove them again.")
 @index_option
+@encoder_option
 def store_patches(folder: str, drop: bool, index_path: str | None) -> int:
     """Keep with the index what the re-ranker in FOLDER sees of each picture, so that --rerank reads no pictures.
 

@@ -10,7 +10,7 @@ from enum import IntEnum
 import click
 
 from vsearch.cli.say import say
-from vsearch.errors import VsearchError
+from vsearch.errors import EncoderUnknown, VsearchError
 
 
 class Exit(IntEnum):
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # A name that the terminal's encoding lacks is shown escaped; it must not end the program.
             stream.reconfigure(errors="backslashreplace")
     try:
-        outcome = app.main(arguments, prog_name="vsearch", standalone_mode=False)
+        outcome = _run(app, arguments)
     except click.ClickException as error:
         error.show()
         return Exit.ERROR
@@ -48,3 +48,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"{error.strerror or error}{place}")
         return Exit.ERROR
     return outcome if isinstance(outcome, int) else Exit.DONE
+
+
+def _run(app: click.Group, arguments: Sequence[str] | None) -> object:
+    """Run the command; on a terminal, ask before an encoder is loaded that only a file names, and run it again."""
+    try:
+        return app.main(arguments, prog_name="vsearch", standalone_mode=False)
+    except EncoderUnknown as unknown:
+        if not (sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty()):
+            raise
+        from vsearch.embed import name_encoder
+        from vsearch.present import printable
+
+        say(str(unknown))
+        if not click.confirm(printable(f"Load {unknown.name}, now and from now on?"), err=True):
+            raise click.Abort from unknown
+        name_encoder(unknown.name)
+        return app.main(arguments, prog_name="vsearch", standalone_mode=False)

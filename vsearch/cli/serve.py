@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from vsearch.cli.say import say
-from vsearch.cli.where import find_index
+from vsearch.cli.where import encoder_option, find_index
 
 PORT = 7700
 
@@ -28,6 +28,7 @@ PORT = 7700
 @click.option(
     "--ray", metavar="ADDRESS", help="Search the indexes as shards of one collection, on a Ray cluster or local."
 )
+@encoder_option
 @click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
 def serve(
     indexes: tuple[str, ...],

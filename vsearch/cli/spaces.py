@@ -10,7 +10,7 @@ from vsearch.cli.output import json_option
 from vsearch.cli.progress import progress
 from vsearch.cli.run import Exit
 from vsearch.cli.say import emit, say, show
-from vsearch.cli.where import find_index, index_option
+from vsearch.cli.where import encoder_option, find_index, index_option
 
 if TYPE_CHECKING:
     from vsearch.types import SpaceInfo, SpaceReport
@@ -43,6 +43,7 @@ def spaces(context: click.Context, index_path: str | None, as_json: bool) -> Non
 
 @spaces.command()
 @click.argument("name")
+@encoder_option
 @click.option("--yes", is_flag=True, help="Also when more than a tenth of the pictures is not there.")
 @click.pass_obj
 def use(index_path: str | None, name: str, yes: bool) -> int:

@@ -26,6 +26,23 @@ index_option = click.option(
 )
 
 
+def _name_encoder(_: click.Context, __: click.Parameter, name: str | None) -> None:
+    if name is not None:
+        from vsearch.embed import name_encoder
+
+        name_encoder(name)
+
+
+# For commands that embed with the encoder of the index.
+encoder_option = click.option(
+    "--encoder",
+    metavar="NAME",
+    expose_value=False,
+    callback=_name_encoder,
+    help="Load the encoder NAME, which the index names, though it was never used on this machine.",
+)
+
+
 def index_place(command: Command) -> Command:
     """Let a command take its index as an argument or, as everywhere, with --index."""
     argument = click.argument("index_argument", metavar="[INDEX]", required=False)

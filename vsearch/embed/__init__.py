@@ -6,8 +6,8 @@ Importing this room loads neither numpy nor torch; making an encoder loads what 
 from __future__ import annotations
 
 from vsearch.embed.doctor import check_encoders
-from vsearch.embed.load import load_encoder, resolve
+from vsearch.embed.load import load_encoder, load_pinned, name_encoder, resolve
 from vsearch.embed.presets import Preset, presets
 from vsearch.embed.protocol import Encoder
 
-__all__ = ["Encoder", "Preset", "check_encoders", "load_encoder", "presets", "resolve"]
+__all__ = ["Encoder", "Preset", "check_encoders", "load_encoder", "load_pinned", "name_encoder", "presets", "resolve"]

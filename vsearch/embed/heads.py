@@ -20,6 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
@@ -43,6 +44,20 @@ FORMAT = 3
 INPUTS = {"image": PICTURE_FEATURES + DIM, "text": TEXT_FEATURES + DIM}
 # What ``mini`` is: tools/train_mini.py made them, docs/mini.md says of what.
 BUNDLED_HEADS = Path(__file__).with_name("bundled")
+
+
+class _Config(msgspec.Struct):
+    """What of ``vsearch_heads.json`` is used.  Names of the fields as in the file."""
+
+    base: str
+    strength: _Strength
+    weights: str
+    temperature: float | None
+
+
+class _Strength(msgspec.Struct):
+    image: float
+    text: float
 
 
 class MiniHeads:
@@ -128,7 +143,7 @@ class MiniHeads:
                     f"{path} was written by an older vsearch (format {told['format']}), whose heads are of another "
                     "form. Train again: vsearch train PAIRS --encoder mini"
                 )
-            return {key: told[key] for key in ("base", "strength", "weights", "temperature")}
+            return msgspec.to_builtins(msgspec.convert(told, _Config))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise EncoderError(
                 f"{path} cannot be read as a trained encoder: {error!r}. Copy the folder again, or train again."
@@ -158,8 +173,7 @@ class MiniHeads:
         except (OSError, SafetensorError) as error:
             raise EncoderError(f"{self._folder / WEIGHTS_FILE} cannot be read: {error}.") from error
         for side, width in INPUTS.items():
-            first = weights.get(f"{side}.0.weight")
-            if first is None or first.shape[1] != width:
+            if not _fits(weights, side, width):
                 raise EncoderError(f"{self._folder / WEIGHTS_FILE} holds no head for {side}s of {width} numbers.")
         return weights
 
@@ -175,6 +189,17 @@ def apply(weights: dict[str, Matrix], side: str, x: Matrix) -> Matrix:
             1 + np.exp(-(x @ weights[f"{side}.gate.weight"].T + weights[f"{side}.gate.bias"]))
         )
     return out
+
+
+def _fits(weights: dict[str, Matrix], side: str, width: int) -> bool:
+    """Whether a head has all of its matrices, and they go from ``width`` numbers to those of a vector."""
+    shapes = {name.removeprefix(f"{side}."): w.shape for name, w in weights.items() if name.startswith(f"{side}.")}
+    hidden = shapes.get("0.weight", (0, 0))[0] if "1.weight" in shapes else DIM
+    wanted = {"0.weight": (hidden, width), "0.bias": (hidden,)}
+    if "1.weight" in shapes:
+        wanted |= {"1.weight": (DIM, hidden), "1.bias": (DIM,)}
+    gate = {"gate.weight": (1, width), "gate.bias": (1,), "gate.least": (1,)}
+    return shapes in (wanted, wanted | gate)
 
 
 def configuration(

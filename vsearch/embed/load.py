@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vsearch.embed import known
 from vsearch.embed.external import External, is_external
 from vsearch.errors import EncoderError, EncoderMismatch
 
@@ -35,6 +36,32 @@ def load_encoder(
     Raises EncoderError for an unknown name, or one that cannot be compiled; EncoderUnavailable, EncoderMismatch.
     """
     full = resolve(name)[0]
+    known.note(full)
+    return _load(full, device, expect, compiled)
+
+
+def name_encoder(name: str) -> str:
+    """Let indexes and re-rankers that name an encoder load it, from now on; return its full name.
+
+    It takes the place of naming the encoder to ``load_encoder``, where the index is to load it.
+    Raises EncoderError for a name that cannot be one.
+    """
+    full = resolve(name)[0]
+    known.note(full)
+    return full
+
+
+def load_pinned(expect: EncoderInfo, origin: str, *, device: str | None = None, compiled: bool = False) -> Encoder:
+    """Make the encoder that a file names, with the fingerprint that it says.
+
+    origin: what names it, for messages.  Raises EncoderUnknown for one that the user has never named on this machine,
+    and what ``load_encoder`` raises.
+    """
+    known.check(expect.name, origin)
+    return _load(expect.name, device, expect, compiled)
+
+
+def _load(full: str, device: str | None, expect: EncoderInfo | None, compiled: bool) -> Encoder:
     if compiled and not _is_openclip(full):
         raise EncoderError(f"Only models of open_clip are compiled, and {full} is none. Leave `--compile` out.")
     encoder = _make(full, device, expect.dim if expect else None, compiled)

@@ -5,24 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-
 from vsearch.embed import hub
-from vsearch.errors import EncoderError, EncoderUnavailable
+from vsearch.embed.model_config import read_configuration
+from vsearch.embed.openclip_build import build, in_folder, in_repository, tokenizer_of
+from vsearch.errors import EncoderError, EncoderUnavailable, VsearchError
 
 ADVICE = "Use `--encoder mini`, which needs no network, or a folder with the model: `--encoder local-dir:PATH`"
-
-FOREIGN_ERRORS = (
-    *(OSError, RuntimeError, ValueError, KeyError, TypeError, ImportError),
-    *(SafetensorError, pickle.UnpicklingError),
-)
 
 
 @dataclass(frozen=True)
@@ -99,28 +93,36 @@ def _create(source: Source) -> tuple[Any, Any, str]:
 
     try:
         with _root_logger_kept():
-            network = open_clip.create_model(source.model, require_pretrained=True, **source.options)
-            tokenizer = open_clip.get_tokenizer(source.model)
+            if "pretrained" in source.options:
+                network = open_clip.create_model(source.model, require_pretrained=True, **source.options)
+                tokenizer = open_clip.get_tokenizer(source.model)
+            else:
+                model = in_repository(source.repo) if source.repo else in_folder(_folder_of(source))
+                network, tokenizer = build(model), tokenizer_of(model)
         return network, tokenizer, _configuration_hash(source)
-    except FOREIGN_ERRORS as error:
+    except VsearchError:
+        raise
+    except Exception as error:  # whatever a strange model makes the libraries raise
         raise EncoderError(f"open_clip cannot load {source.name}: {error}. {ADVICE}.") from error
 
 
 def model_configuration(source: Source) -> dict[str, Any]:
     """open_clip's configuration of the model: layers, widths, activation; what the tensors do not tell.
 
-    Raises OSError, ValueError, KeyError for a folder that does not hold it.
+    Raises EncoderError, and OSError for a folder that does not hold it.
     """
     import open_clip
 
     if "pretrained" in source.options:
         told: dict[str, Any] = dict(open_clip.get_model_config(source.model))
         return {**told, "quick_gelu": True} if source.options["force_quick_gelu"] else told
-    folder = Path(source.model.partition(":")[2])
-    path = hub.cached(source.repo, hub.CONFIG_FILE) if source.repo else folder / hub.CONFIG_FILE
+    path = hub.cached(source.repo, hub.CONFIG_FILE) if source.repo else _folder_of(source) / hub.CONFIG_FILE
     assert path is not None
-    read: dict[str, Any] = json.loads(path.read_text("utf-8"))["model_cfg"]
-    return read
+    return read_configuration(path).model_cfg
+
+
+def _folder_of(source: Source) -> Path:
+    return Path(source.model.partition(":")[2])
 
 
 def _configuration_hash(source: Source) -> str:

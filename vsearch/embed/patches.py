@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from vsearch.embed import colours
+from vsearch.embed import colours, known
 from vsearch.embed.load import BUNDLED, has_heads, resolve
 from vsearch.embed.vectors import check_pixels
 from vsearch.embed.weights import LITE2_WEIGHTS, combined
@@ -92,8 +92,12 @@ class MiniPatches:
 
 
 def load_patches(name: str, device: str | None = None) -> PatchEncoder:
-    """The unpooled towers of an encoder.  Raises EncoderError for one whose towers cannot be opened."""
+    """The unpooled towers of an encoder that the user names.
+
+    Raises EncoderError for one whose towers cannot be opened.
+    """
     full = resolve(name)[0]
+    known.note(full)
     if full in BUNDLED or has_heads(full):  # heads are trained over frozen towers
         return MiniPatches(device)
     if full.startswith(("openclip:", "hf-hub:", "local-dir:")):

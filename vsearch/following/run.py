@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
+from vsearch.embed import name_encoder
 from vsearch.errors import SourceError
 from vsearch.following.events import Events, system_events
 from vsearch.following.loop import SETTLE, Follower
@@ -92,6 +93,8 @@ class _Writer:
     def add(self, source: Source, review: Review) -> AddReport:
         """Bring the index in line with a source.  Raises IndexLocked while another process writes."""
         if os.path.lexists(self.place):
+            if isinstance(self.encoder, str) and self.encoder != "auto":
+                name_encoder(self.encoder)
             index = open_index(self.place, write=True, on_notice=self.notice)
         else:
             index = create(self.place, self.encoder or "auto", on_notice=self.notice)

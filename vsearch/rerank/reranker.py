@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from vsearch.decode import Decoded, DecodePool, Job
+from vsearch.embed import known
 from vsearch.embed.network import torch_errors
 from vsearch.embed.openclip import state_hash
 from vsearch.embed.patches import PatchEncoder, load_patches
@@ -40,8 +41,12 @@ class Reranker:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], device: str | None = None) -> Reranker:
-        """The re-ranker that ``save_matcher`` wrote.  Raises EncoderUnavailable, EncoderError."""
+        """The re-ranker that ``save_matcher`` wrote.
+
+        Raises EncoderUnavailable, EncoderError; EncoderUnknown where only the re-ranker names its encoder.
+        """
         model = load_matcher(folder)
+        known.check(model.config.base, os.fspath(folder))
         return cls(model, load_patches(model.config.base, device))
 
     @property

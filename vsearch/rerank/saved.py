@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+import msgspec
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
@@ -40,8 +41,17 @@ def load_matcher(folder: str | os.PathLike[str]) -> Matcher:
             raise EncoderError(
                 f"{place}: made by another version of vsearch; train it again with: vsearch train-reranker PAIRS"
             )
-        model = Matcher(MatcherConfig(**told))
+        config = msgspec.convert(told, MatcherConfig)
+        _check_shape(config, (place / WEIGHTS).stat().st_size)
+        model = Matcher(config)
         model.load_state_dict(load_file(place / WEIGHTS))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise EncoderError(f"{place}: the re-ranker is damaged ({error}); train it again") from error
     return model.eval()
+
+
+def _check_shape(config: MatcherConfig, weights: int) -> None:
+    """Refuse a shape that weights of so many bytes cannot have, before memory is taken for it.  Raises ValueError."""
+    sizes = (config.patches, config.patch_width, config.token_width, config.width, config.heads)
+    if min(sizes) < 1 or config.width % config.heads or config.width * max(sizes) > weights:
+        raise ValueError(f"weights of {weights:,} bytes for the shape {sizes}")

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Self
 
-from vsearch.embed import load_encoder
+from vsearch.embed import load_pinned
 from vsearch.errors import ClusterError, EncoderMismatch, QueryError
 from vsearch.hits import check_k
 from vsearch.query import Decode, decode_alone
@@ -106,5 +106,5 @@ class ShardedIndex:
     def _loaded(self) -> Encoder:
         with self._lock:
             if self._encoder is None:
-                self._encoder = self._through(load_encoder(self.encoder_info.name, expect=self.encoder_info))
+                self._encoder = self._through(load_pinned(self.encoder_info, os.path.basename(self.places[0].path)))
             return self._encoder

@@ -104,7 +104,9 @@ class Changes:
         """Write the live bitmap, and return the head that goes with the edits."""
         live_ids.store(self._txn, self._tables[b"live"], self._on, self._off)
         described.stamp(self._txn, self._tables[b"stamp"], self._described)
-        return msgspec.structs.replace(self._head, next_id=self._next, images=self._images, missing=self._missing)
+        # Counts that were wrong may fall below nothing; ``check`` finds that, and ``repair`` mends it.
+        images, missing = max(0, self._images), max(0, self._missing)
+        return msgspec.structs.replace(self._head, next_id=self._next, images=images, missing=missing)
 
 
 def matrix_of(additions: list[Addition], dim: int) -> NDArray[np.float16]:

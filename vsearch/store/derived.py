@@ -89,7 +89,7 @@ def kinds_in(txn: lmdb.Transaction, table: Any, space: str) -> list[str]:
     with txn.cursor(table) as cursor:
         more = cursor.set_range(prefix)
         while more and cursor.key().startswith(prefix):
-            kinds.append(cursor.key()[len(prefix) :].decode())
+            kinds.append(cursor.key()[len(prefix) :].decode("utf-8", "replace"))
             more = cursor.next()
     return kinds
 

@@ -15,7 +15,7 @@ import msgspec
 
 from vsearch.errors import IndexCorrupt
 from vsearch.store.batch import ArchiveState, Batch, path_key
-from vsearch.store.records import id_key, opened, seal
+from vsearch.store.records import decode, id_key, opened, seal
 from vsearch.types import Cell, Details, Tags
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 BLOCK_IDS = 16384
 ROOTS_KEY = b"roots"
 ARCHIVE_KEY = b"archive:"
-_STAMP_BYTES = 8
+_STAMP_BYTES, _NUMBER_BYTES = 8, 4
 
 
 class _StoredDetails(msgspec.Struct, frozen=True, array_like=True):
@@ -47,8 +47,6 @@ def pack_details(details: Details) -> bytes:
 
 _details = msgspec.msgpack.Decoder(_StoredDetails).decode
 _tags = msgspec.msgpack.Decoder(Tags).decode
-_archive = msgspec.msgpack.Decoder(ArchiveState).decode
-_roots = msgspec.msgpack.Decoder(tuple[bytes, ...]).decode
 
 
 def unpack_details(raw: bytes) -> Details:
@@ -76,7 +74,7 @@ def unpack_tags(raw: bytes) -> Tags:
 def roots(txn: lmdb.Transaction, state: Any) -> tuple[bytes, ...]:
     """The folders that pictures come from, each with a slash at its end, none inside another."""
     raw = txn.get(ROOTS_KEY, db=state)
-    return () if raw is None else _roots(opened(raw, "the list of folders"))
+    return () if raw is None else decode(raw, tuple[bytes, ...], "the list of folders")
 
 
 def add_roots(txn: lmdb.Transaction, tables: dict[bytes, Any], given: Iterable[bytes]) -> None:
@@ -92,7 +90,7 @@ def add_roots(txn: lmdb.Transaction, tables: dict[bytes, Any], given: Iterable[b
 def archive_state(txn: lmdb.Transaction, state: Any, path: bytes) -> ArchiveState | None:
     """The state of an archive when all of its members were accounted for; None when that never was."""
     raw = txn.get(ARCHIVE_KEY + path_key(path), db=state)
-    return None if raw is None else _archive(opened(raw, "the state of an archive"))
+    return None if raw is None else decode(raw, ArchiveState, "the state of an archive")
 
 
 def remember(txn: lmdb.Transaction, tables: dict[bytes, Any], batch: Batch) -> None:
@@ -134,7 +132,7 @@ def is_whole(raw: bytes) -> bool:
 def stamp(txn: lmdb.Transaction, table: Any, ids: Iterable[int]) -> None:
     """Mark the blocks of these ids as changed."""
     for number in {id // BLOCK_IDS for id in ids}:
-        txn.put(number.to_bytes(4, "big"), seal(secrets.token_bytes(_STAMP_BYTES)), db=table)
+        txn.put(number.to_bytes(_NUMBER_BYTES, "big"), seal(secrets.token_bytes(_STAMP_BYTES)), db=table)
 
 
 def stamp_all(txn: lmdb.Transaction, tables: dict[bytes, Any]) -> None:
@@ -150,4 +148,11 @@ def stamp_all(txn: lmdb.Transaction, tables: dict[bytes, Any]) -> None:
 def stamps(txn: lmdb.Transaction, table: Any) -> dict[int, str]:
     """Block number → its stamp, hexadecimal."""
     with txn.cursor(table) as cursor:
-        return {int.from_bytes(key, "big"): opened(raw, "the stamp of columns").hex() for key, raw in cursor}
+        return dict(_stamp(key, raw) for key, raw in cursor)
+
+
+def _stamp(key: bytes, raw: bytes) -> tuple[int, str]:
+    made = opened(raw, "the stamp of columns")
+    if len(key) != _NUMBER_BYTES or len(made) != _STAMP_BYTES:
+        raise IndexCorrupt("the metadata is damaged: a stamp of columns that is none; restore a backup")
+    return int.from_bytes(key, "big"), made.hex()

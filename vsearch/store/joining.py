@@ -20,12 +20,12 @@ import msgspec
 import numpy as np
 
 from vsearch import files
-from vsearch.errors import DiskFull, EncoderMismatch, IndexExists
+from vsearch.errors import DiskFull, EncoderMismatch, IndexCorrupt, IndexExists
 from vsearch.store import segments
 from vsearch.store.batch import Batch, path_key
 from vsearch.store.changes import Changes
 from vsearch.store.creation import clear_scratch
-from vsearch.store.records import Segment, Space, with_runs
+from vsearch.store.records import Record, Segment, Space, with_runs
 from vsearch.store.segments import CHUNK_ROWS, MAX_ROWS
 from vsearch.store.snapshot import Snapshot
 from vsearch.store.store import Store
@@ -160,9 +160,16 @@ def _walk(number: int, moment: Snapshot) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _age(moment: Snapshot, id: int) -> tuple[bool, bool, int]:
-    record = moment.record(id)
-    assert record is not None
+    record = _record(moment, id)
     return not moment.is_absent(id), not record.missing, record.added_ns
+
+
+def _record(moment: Snapshot, id: int) -> Record:
+    """The record of a picture that a list names.  Raises IndexCorrupt when there is none."""
+    record = moment.record(id)
+    if record is None:
+        raise IndexCorrupt(f"picture {id} of an index to be merged has no record; mend that index with: vsearch repair")
+    return record
 
 
 def _without(ids: Ids, gone: Ids) -> Ids:
@@ -229,8 +236,7 @@ def _write_records(store: Store, piece: _Piece) -> None:
     with store.edit() as (txn, tables):
         changes = Changes(txn, tables, store.head_in(txn))
         for old, new in zip(piece.old.tolist(), piece.new.tolist(), strict=True):
-            record = piece.moment.record(old)
-            assert record is not None
+            record = _record(piece.moment, old)
             changes.update(new, record)
             if details := piece.moment.details(old):
                 changes.describe(new, details)

@@ -29,8 +29,18 @@ def load(txn: lmdb.Transaction, table: Any, next_id: int) -> NDArray[np.uint8]:
             at = int.from_bytes(key, "big") * _BYTES
             if at + _BYTES > len(bitmap):
                 raise IndexCorrupt("the metadata is damaged: live ids that were never given; vsearch repair mends it")
-            bitmap[at : at + _BYTES] = np.frombuffer(opened(value, "the list of live ids"), np.uint8)
+            bitmap[at : at + _BYTES] = _block(value)
     return bitmap
+
+
+def _block(raw: bytes) -> NDArray[np.uint8]:
+    """The bits of a block.  Raises IndexCorrupt."""
+    body = opened(raw, "the list of live ids")
+    if len(body) != _BYTES:
+        raise IndexCorrupt(
+            f"the metadata is damaged: a block of live ids of {len(body)} bytes; vsearch repair mends it"
+        )
+    return np.frombuffer(body, np.uint8)
 
 
 def store(txn: lmdb.Transaction, table: Any, on: Iterable[int], off: Iterable[int]) -> None:
@@ -42,8 +52,7 @@ def store(txn: lmdb.Transaction, table: Any, on: Iterable[int], off: Iterable[in
             number, inside = divmod(id, BLOCK_IDS)
             if number not in blocks:
                 raw = txn.get(number.to_bytes(4, "big"), db=table)
-                old = opened(raw, "the list of live ids") if raw else bytes(_BYTES)
-                blocks[number] = np.frombuffer(old, np.uint8).copy()
+                blocks[number] = _block(raw).copy() if raw else np.zeros(_BYTES, np.uint8)
             mask = np.uint8(1 << (inside & 7))
             if bit:
                 blocks[number][inside >> 3] |= mask

@@ -81,9 +81,12 @@ class Record:
     def unpack(cls, raw: bytes) -> Record:
         """The record that ``pack`` made.  Raises IndexCorrupt."""
         body = opened(raw, "the record of a picture")
-        content, size, mtime, ctime, added, width, height, flags, n, m = _ITEM.unpack_from(body)
-        start = _ITEM.size
-        caption = body[start + n : start + n + m].decode() if m else None
+        try:
+            content, size, mtime, ctime, added, width, height, flags, n, m = _ITEM.unpack_from(body)
+            start = _ITEM.size
+            caption = body[start + n : start + n + m].decode() if m else None
+        except (struct.error, UnicodeDecodeError) as error:
+            raise IndexCorrupt(f"the metadata is damaged: the record of a picture cannot be read ({error})") from error
         return cls(body[start : start + n], content, size, mtime, ctime, added, width, height, caption, flags)
 
 
@@ -237,6 +240,7 @@ def id_key(id: int) -> bytes:
 
 def key_id(key: bytes) -> int:
     """The id of a key.  Raises IndexCorrupt for a key of another length."""
-    if len(key) != _ID.size:
+    id = int(_ID.unpack(key)[0]) if len(key) == _ID.size else MOST_ID + 1
+    if id > MOST_ID:
         raise IndexCorrupt("the metadata is damaged: a key that is not an id; mend it with: vsearch repair")
-    return int(_ID.unpack(key)[0])
+    return id

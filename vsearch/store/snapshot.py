@@ -6,7 +6,7 @@ import sys
 from bisect import bisect_right
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 import numpy as np
@@ -16,7 +16,7 @@ from vsearch.half import widen
 from vsearch.store import derived, described
 from vsearch.store import live as live_ids
 from vsearch.store.batch import ArchiveState, path_key
-from vsearch.store.records import Derived, Head, Record, Space, id_key, key_id, opened
+from vsearch.store.records import Derived, Head, Record, Space, decode, id_key, key_id, opened
 from vsearch.store.segments import SegmentReader, damaged_rows, row_is_whole
 from vsearch.types import Details, Failure, Tags
 
@@ -152,6 +152,8 @@ class Snapshot:
         """Ids of all pictures, missing ones too, ascending."""
         with self._txn.cursor(self._tables[b"item"]) as cursor:
             keys = list(cursor.iternext(keys=True, values=False))
+        if keys:  # in order, so that the last is the highest
+            key_id(keys[-1])
         if any(len(key) != 8 for key in keys):
             raise IndexCorrupt("the metadata is damaged: a key that is not an id; mend it with: vsearch repair")
         return np.frombuffer(b"".join(keys), ">u8").astype(np.int64)
@@ -345,7 +347,9 @@ class Snapshot:
                 if start >= stop:
                     break
                 told = opened(cursor.value(), "the checksums of vectors")
-                rows = (len(told) - 8) // 4
+                rows, rest = divmod(len(told) - 8, 4)
+                if rows < 1 or rest:
+                    raise IndexCorrupt(f"{reader.path}: a checksum of rows that is none; see: vsearch check")
                 if start != reached and reached is not None:
                     break
                 reached = start + rows
@@ -379,7 +383,7 @@ def chunk_prefix(space: int, segment: int) -> bytes:
 
 class _StoredFailure(msgspec.Struct, array_like=True):
     path: bytes
-    stage: str
+    stage: Literal["scan", "read", "decode", "embed"]
     reason: str
     size: int
     mtime_ns: int
@@ -392,6 +396,6 @@ def pack_failure(failure: Failure) -> bytes:
 
 
 def unpack_failure(raw: bytes) -> Failure:
-    """The failure that ``pack_failure`` made."""
-    told = msgspec.msgpack.decode(opened(raw, "a remembered failure"), type=_StoredFailure)
-    return Failure(told.path, told.stage, told.reason, told.size, told.mtime_ns)  # type: ignore[arg-type]
+    """The failure that ``pack_failure`` made.  Raises IndexCorrupt."""
+    stored = decode(raw, _StoredFailure, "a remembered failure")
+    return Failure(stored.path, stored.stage, stored.reason, stored.size, stored.mtime_ns)

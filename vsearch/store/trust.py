@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from vsearch import cache, files
+from vsearch import files
+from vsearch.remembered import CACHE
 from vsearch.store.layout import Layout
 
 SMALL_METADATA = 16 << 20
@@ -46,14 +47,14 @@ class Walk:
             if status.st_size <= SMALL_METADATA:
                 return True
             note = _note(self._layout.lock) if self._found is None else self._found
-            return note != clean_note(self._layout.root) and cache.recall(WALKED, self._state) is None
+            return note != clean_note(self._layout.root) and CACHE.recall(WALKED, self._state) is None
         except OSError:
             return False
 
     def passed(self) -> None:
         """Remember that the metadata, as they were when ``is_due`` was asked, are sound."""
         if os.stat(self._layout.data).st_size > SMALL_METADATA:
-            cache.remember(WALKED, self._state, True)
+            CACHE.remember(WALKED, self._state, True)
 
 
 def _note(lock: Path) -> bytes:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from vsearch import files
@@ -126,7 +127,12 @@ def read(root: Path, identity: dict[str, Any]) -> State | None:
         told = _whole(folder)
         if told is not None:
             _check(folder, told["identity"], identity)
-            return _state(folder, told)
+            try:
+                return _state(folder, told)
+            except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+                raise CheckpointMismatch(
+                    f"{folder}: this is no checkpoint of vsearch train ({error!r}). Remove it, or take another --out."
+                ) from error
     if found:
         raise CheckpointMismatch(
             f"{root}: none of the {len(found)} checkpoints is whole. Begin again with another --out, or remove it."
@@ -141,9 +147,9 @@ def _whole(folder: Path) -> dict[str, Any] | None:
         sound = told["format"] == FORMAT and {"weights.safetensors", "optimizer.safetensors"} <= told["files"].keys()
         for name, (length, digest) in told["files"].items():
             sound = sound and files.sha256_of(folder / os.path.basename(name)) == files.Published(length, digest)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return told if sound else None
+    return told if sound and isinstance(told.get("identity"), dict) else None
 
 
 def _check(folder: Path, told: dict[str, Any], now: dict[str, Any]) -> None:
