@@ -143,7 +143,8 @@ class MiniHeads:
                     f"{path} was written by an older vsearch (format {told['format']}), whose heads are of another "
                     "form. Train again: vsearch train PAIRS --encoder mini"
                 )
-            return msgspec.to_builtins(msgspec.convert(told, _Config))
+            read: dict[str, Any] = msgspec.to_builtins(msgspec.convert(told, _Config))
+            return read
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise EncoderError(
                 f"{path} cannot be read as a trained encoder: {error!r}. Copy the folder again, or train again."
