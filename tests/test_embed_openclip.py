@@ -155,7 +155,7 @@ def test_a_folder_without_a_model_or_with_a_broken_one_is_named(tmp_path):
         _ = load_encoder(str(tmp_path)).info
     folder = save_model(tmp_path / "model")
     (folder / "open_clip_model.safetensors").write_bytes(b"not weights")
-    with pytest.raises(EncoderError, match="a network of 1,703,936 weights, and the file holds 5 at most"):
+    with pytest.raises(EncoderError, match="no safetensors file, or cut short"):
         _ = load_encoder(str(folder)).info
 
 

@@ -164,6 +164,26 @@ def _unlock(folder: Path) -> None:
             os.chmod(os.path.join(above, name), 0o700)
 
 
+def foreign(n: int, seed: int) -> Figures:
+    """Indexes that somebody else made: links, foreign names, other types; what commands do outside of them."""
+    from tests.durability.foreign import DEFECTS, Trial, Watched, trial
+
+    def one(number: int, count: int, defect: str = "") -> Trial:
+        with workshop(f"indexes from elsewhere, {count:,}, {defect or 'as it is'}") as folder:
+            (folder / "log").mkdir()
+            (folder / "work").mkdir()
+            with Watched(folder / "log") as watched:
+                return trial(watched, folder / "work", count, seed + number, defect)
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        done = list(pool.map(lambda number: one(number, -(-n // WORKERS)), range(WORKERS)))
+    total = sum(done, Trial())
+    return {
+        **total.told(),
+        **_verdict(total.failures, list(DEFECTS), lambda defect: bool(one(7, 200, defect).failures)),
+    }
+
+
 def _verdict(failures: list[str], defects: Any, shows: Callable[[str], bool]) -> Figures:
     missed = [defect for defect in defects if not shows(defect)]
     return {
@@ -200,6 +220,7 @@ def options() -> argparse.ArgumentParser:
     )
     parser.add_argument("--trainings", type=int, default=50, metavar="N", help="kills of training runs (default 50)")
     parser.add_argument("--hostile", type=int, default=100_000, metavar="N", help="pictures (default 100000)")
+    parser.add_argument("--foreign", type=int, default=2000, metavar="N", help="indexes of others (default 2000)")
     parser.add_argument("--quick", action="store_true", help="a minute or three of each: for trying it out")
     parser.add_argument("--seed", type=int, default=1, help="another seed, another run (default 1)")
     parser.add_argument("--json", type=Path, default=OUT, metavar="FILE", help="where the figures go")
@@ -214,7 +235,7 @@ def main() -> int:
         parser.error("--faults is 'all' or a number")
     if asked.quick:
         asked.kills, asked.states, asked.reads, asked.faults, asked.hostile = 60, 1000, 5000, "5", 2000
-        asked.trainings = 6
+        asked.trainings, asked.foreign = 6, 40
     for tool in ("strace", "gcc"):
         if shutil.which(tool) is None:
             parser.error(f"{tool} is not installed; type: apt-get install {tool}")
@@ -226,6 +247,7 @@ def main() -> int:
         "reads": (reads, asked.reads),
         "trainings": (trainings, asked.trainings),
         "hostile": (hostile, asked.hostile),
+        "foreign": (foreign, asked.foreign),
     }
     figures: Figures = {"machine": machine(), "seed": asked.seed}
     for name, (harness, size) in harnesses.items():

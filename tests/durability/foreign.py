@@ -360,6 +360,16 @@ class Trial:
     exits: dict[int, int] = field(default_factory=dict)
     most_memory: int = 0
 
+    def __add__(self, other: Trial) -> Trial:
+        exits = {code: self.exits.get(code, 0) + other.exits.get(code, 0) for code in {*self.exits, *other.exits}}
+        return Trial(
+            self.indexes + other.indexes,
+            self.commands + other.commands,
+            self.failures + other.failures,
+            exits,
+            max(self.most_memory, other.most_memory),
+        )
+
     def told(self) -> dict[str, Any]:
         """As figures."""
         return {

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from vsearch.errors import EncoderUnavailable
 
 SECONDS = 2.0
 # what open_clip looks for in a repository, in its order
@@ -26,6 +28,29 @@ def cached(repo: str, *names: str) -> Path | None:
         if isinstance(found, str):
             return Path(found)
     return None
+
+
+def file_of(repo: str, names: Sequence[str], who: str) -> Path:
+    """The first of these files that a repository has, from the cache, else fetched.
+
+    who: the encoder that it is for, in messages.  Raises EncoderUnavailable.
+    """
+    found = cached(repo, *names)
+    if found is not None:
+        return found
+    advice = "Use `--encoder mini`, which needs no network, or a folder with the model: `--encoder local-dir:PATH`."
+    if not answers(repo):
+        why = "the network is switched off by request" if offline() else "the model hub does not answer"
+        raise EncoderUnavailable(f"The weights of {who} are not on this machine, and {why}. {advice}")
+    from huggingface_hub import hf_hub_download
+
+    problem: Exception | None = None
+    for name in names:
+        try:
+            return Path(hf_hub_download(repo, name))
+        except Exception as error:  # of the hub's client, whatever they are called
+            problem = error
+    raise EncoderUnavailable(f"The weights of {who} cannot be fetched: {problem}. {advice}") from problem
 
 
 def offline() -> bool:

@@ -45,10 +45,11 @@ class OpenClipPatches:
         """Embed as (n, patches, width) float32.  Raises EncoderError, EncoderUnavailable."""
         model = self._encoder.loaded
         check_pixels(pixels, model.info.preprocess)
-        device, dtype = model.placement.device, model.placement.dtype
+        pictures = model.pictures
+        device, dtype = pictures.placement.device, pictures.placement.dtype
 
         def forward(chunk: NDArray[np.uint8]) -> torch.Tensor:
-            image = normalised(chunk, device, dtype, model.mean, model.std)
+            image = normalised(chunk, device, dtype, pictures.mean, pictures.std)
             told = model.network.visual.forward_intermediates(
                 image, indices=1, intermediates_only=True, output_fmt="NLC", normalize_intermediates=True
             )
@@ -63,7 +64,7 @@ class OpenClipPatches:
         Raises EncoderError, EncoderUnavailable.
         """
         model = self._encoder.loaded
-        device = model.placement.device
+        device = model.pictures.placement.device
         with torch_errors():
             ids = model.tokenizer(list(texts))
         there = (ids != _padding(model.tokenizer)).numpy()

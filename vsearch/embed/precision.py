@@ -9,8 +9,10 @@ Where a process needs both, import torch before faiss: each brings its own OpenM
 from __future__ import annotations
 
 import copy
+import platform
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -18,15 +20,26 @@ import numpy as np
 import torch
 
 from vsearch.errors import EncoderError
+from vsearch.remembered import CACHE
 
 MIN_COSINE = 0.999
 MIN_GAIN = 1.15
 PROBE_PICTURES = 4
+KIND = "precision"
+_PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 ROUNDS = 3
 ENOUGH_SECONDS = 0.5
 
 Encode = Callable[[torch.dtype], torch.Tensor]
 K = TypeVar("K")
+
+
+@dataclass(frozen=True)
+class MadeWith:
+    """What vectors of pictures were made with: a precision, as ``float32``, and the name of the processor."""
+
+    precision: str
+    processor: str
 
 
 @dataclass(frozen=True)
@@ -36,6 +49,11 @@ class Placement:
     device: torch.device
     dtype: torch.dtype
     why: str
+
+    @property
+    def made_with(self) -> MadeWith:
+        """The same, for those who compare."""
+        return MadeWith(str(self.dtype).removeprefix("torch."), processor(self.device))
 
 
 def pick_device(wanted: str | None) -> torch.device:
@@ -49,12 +67,27 @@ def pick_device(wanted: str | None) -> torch.device:
     return device
 
 
-def place(network: Any, device: torch.device, encode: Encode) -> Placement:
+def processor(device: torch.device) -> str:
+    """The name of the processor behind a device, as the system has it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def place(
+    network: Any, device: torch.device, encode: Encode, key: str = "", before: MadeWith | None = None
+) -> Placement:
     """Move a float32 network, in place, to its device, and its ``visual`` part to the best precision there.
 
     encode: dtype -> (n, dim) vectors, of any scale, that the network gives of a fixed probe batch in that dtype.
     A GPU that has bfloat16 gets it for all of the network.  A CPU gets it for pictures only (texts are few, and
     no faster), when every row's cosine to float32 is at least 0.999 and it is at least 1.15 times as fast.
+    key: names the weights: what was found for them on such a machine is remembered, so that a race decides once.
+    before: what the vectors of an index were made with; on the same processor it is what more are made with.
     """
     network.eval().requires_grad_(False)
     network.to(device).to(memory_format=torch.channels_last)
@@ -63,7 +96,21 @@ def place(network: Any, device: torch.device, encode: Encode) -> Placement:
         return Placement(device, torch.bfloat16, "a GPU with bf16")
     if device.type != "cpu" or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return Placement(device, torch.float32, f"this {device.type} has no bf16 that is known to be fast")
-    return _choose_on_cpu(network, device, encode)
+    if before is not None and before.processor == processor(device) and before.precision in _PRECISIONS:
+        return _chosen(network, device, _PRECISIONS[before.precision], "as the index has it")
+    where = f"{key} | {processor(device)} | torch {torch.__version__}, {torch.get_num_threads()} threads"
+    known = CACHE.recall(KIND, where) if key else None
+    if isinstance(known, list) and len(known) == 2 and known[0] in _PRECISIONS:
+        return _chosen(network, device, _PRECISIONS[known[0]], str(known[1]))
+    placement = _choose_on_cpu(network, device, encode)
+    if key:
+        CACHE.remember(KIND, where, [placement.made_with.precision, placement.why])
+    return placement
+
+
+def _chosen(network: Any, device: torch.device, dtype: torch.dtype, why: str) -> Placement:
+    network.visual.to(dtype)
+    return Placement(device, dtype, why)
 
 
 def _choose_on_cpu(network: Any, device: torch.device, encode: Encode) -> Placement:

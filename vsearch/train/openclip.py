@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from vsearch import files
 from vsearch.embed import hub
+from vsearch.embed.clip.source import find_source
+from vsearch.embed.clip.whole import create
 from vsearch.embed.network import normalised
 from vsearch.embed.openclip import pixel_spec, state_hash
-from vsearch.embed.openclip_source import create, find_source, model_configuration
 from vsearch.embed.weights import combined
 from vsearch.train.config import TrainConfig
 from vsearch.train.features import Frozen, Tell, features
@@ -49,9 +50,9 @@ class OpenClipTrainee:
     ) -> None:
         """name: as ``find_source`` takes it.  Raises EncoderError, EncoderUnavailable, TrainError."""
         source = find_source(name)
-        self.network, self._tokenizer, model_hash = create(source)
-        self._model_cfg = model_configuration(source)
-        self.name, self.digest = name, combined([state_hash(self.network), model_hash])
+        self.network, self._tokenizer, found = create(source)
+        self._model_cfg = found.configuration.model_cfg
+        self.name, self.digest = name, combined([state_hash(self.network), found.configuration_hash])
         self._config, self._device, self._cache = config, device, cache
         self._notice, self._progress = on_notice, on_features
         told = self.network.visual.preprocess_cfg

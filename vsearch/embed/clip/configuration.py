@@ -196,12 +196,19 @@ def read_configuration(path: Path) -> Configuration:
         raise EncoderError(f"{path}: a configuration of more than {MOST_BYTES:,} bytes; it is not one of open_clip's")
     try:
         whole = msgspec.json.decode(raw, type=dict[str, Any])
-        model_cfg = whole.get("model_cfg")
-        preprocess = msgspec.convert(whole.get("preprocess_cfg") or {}, Preprocess)
-        model = msgspec.convert(model_cfg, Model)
     except (msgspec.DecodeError, RecursionError) as error:
+        raise EncoderError(f"{path}: this is no configuration of open_clip: {error}. Fetch the model again") from error
+    return check_configuration(whole.get("model_cfg"), whole.get("preprocess_cfg") or {}, str(path))
+
+
+def check_configuration(model_cfg: Any, preprocess_cfg: Any, origin: str) -> Configuration:
+    """Check a configuration that was read.  origin: for messages.  Raises EncoderError."""
+    try:
+        preprocess = msgspec.convert(preprocess_cfg, Preprocess)
+        model = msgspec.convert(model_cfg, Model)
+    except (msgspec.ValidationError, RecursionError) as error:
         raise EncoderError(
-            f"{path}: not a configuration that vsearch accepts: {error}. Only fields that describe a network are. "
+            f"{origin}: not a configuration that vsearch accepts: {error}. Only fields that describe a network are. "
             "For a model of a newer open_clip update vsearch; `vsearch models` lists others"
         ) from error
     assert isinstance(model_cfg, dict)
