@@ -32,6 +32,7 @@ from vsearch.types import (
     CheckReport,
     EncoderInfo,
     Failure,
+    MadeWith,
     Progress,
     RepairReport,
     SpaceInfo,
@@ -154,7 +155,25 @@ class Index(Words, Copies, Exchange):
             return self._encoder
 
     def _load_pinned(self, info: EncoderInfo) -> Encoder:
-        return load_pinned(info, self.path.name)
+        with self._store.snapshot() as snapshot:
+            before = snapshot.made_with(info.space)
+        return load_pinned(info, self.path.name, before=before)
+
+    def _note_made_with(self) -> None:
+        """Remember what vectors are made with, and tell when some are made with something else."""
+        now: MadeWith | None = getattr(self._encoder, "made_with", None)
+        if now is None:
+            return
+        with self._store.snapshot() as snapshot:
+            space = snapshot.space.name
+            before = snapshot.made_with(space)
+        if before is None:
+            spaces.note_made_with(self._store, space, now)
+        elif before != now:
+            self._notice(
+                f"these pictures were embedded in {now.precision} on {now.processor}, the first ones in "
+                f"{before.precision} on {before.processor}: the same picture may get a vector that differs by 0.001"
+            )
 
     @property
     def loaded_encoder(self) -> Encoder | None:
@@ -216,6 +235,8 @@ class Index(Words, Copies, Exchange):
         opening = cluster.reader if cluster is not None else None
         options = Options(limits or DecodeLimits(), workers, retry_failed, prune, yes, progress, review, opening)
         report = ingest(self._store, lambda: self.encoder, source, options)
+        if report.added:
+            self._note_made_with()
         self.columns.refresh()
         self._renew_background()
         return report

@@ -326,6 +326,14 @@ class EncoderInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class MadeWith:
+    """What vectors of pictures were made with: a precision, as ``float32``, and the name of the processor."""
+
+    precision: str
+    processor: str
+
+
+@dataclass(frozen=True, slots=True)
 class Label:
     """What a picture may show.  confidence: in [0, 1]; those of all labels asked about add up to 1."""
 
@@ -364,7 +372,7 @@ class SpaceInfo:
     """One joint space of an index.
 
     embedded: pictures with a vector in it, absent: that could not be read when it was made, of ``images`` in all.
-    live: whether it answers the queries.
+    live: whether it answers the queries.  made_with: of its first vectors, where that is known.
     """
 
     name: str
@@ -373,6 +381,7 @@ class SpaceInfo:
     absent: int
     images: int
     live: bool
+    made_with: MadeWith | None = None
 
     @property
     def complete(self) -> bool:

@@ -14,7 +14,7 @@ from vsearch.errors import EncoderError, EncoderMismatch
 
 if TYPE_CHECKING:
     from vsearch.embed.protocol import Encoder
-    from vsearch.types import EncoderInfo
+    from vsearch.types import EncoderInfo, MadeWith
 
 HEADS_FILE = "vsearch_heads.json"  # what a folder with trained heads over mini's towers has in it
 UNTRAINED = "mini:untrained"
@@ -51,20 +51,34 @@ def name_encoder(name: str) -> str:
     return full
 
 
-def load_pinned(expect: EncoderInfo, origin: str, *, device: str | None = None, compiled: bool = False) -> Encoder:
+def load_pinned(
+    expect: EncoderInfo,
+    origin: str,
+    *,
+    device: str | None = None,
+    compiled: bool = False,
+    before: MadeWith | None = None,
+) -> Encoder:
     """Make the encoder that a file names, with the fingerprint that it says.
 
-    origin: what names it, for messages.  Raises EncoderUnknown for one that the user has never named on this machine,
+    origin: what names it, for messages.  before: what the vectors that are there were made with; on the same processor
+    it makes more like them.  Raises EncoderUnknown for one that the user has never named on this machine,
     and what ``load_encoder`` raises.
     """
     known.check(expect.name, origin)
-    return _load(expect.name, device, expect, compiled)
+    return _load(expect.name, device, expect, compiled, before)
 
 
-def _load(full: str, device: str | None, expect: EncoderInfo | None, compiled: bool) -> Encoder:
+def _load(
+    full: str,
+    device: str | None,
+    expect: EncoderInfo | None,
+    compiled: bool,
+    before: MadeWith | None = None,
+) -> Encoder:
     if compiled and not _is_openclip(full):
         raise EncoderError(f"Only models of open_clip are compiled, and {full} is none. Leave `--compile` out.")
-    encoder = _make(full, device, expect.dim if expect else None, compiled)
+    encoder = _make(full, device, expect.dim if expect else None, compiled, before)
     if expect is not None:
         check_same(encoder.info, expect)
     return encoder
@@ -102,7 +116,7 @@ def _full_name(name: str) -> str:
     )
 
 
-def _make(full: str, device: str | None, dim: int | None, compiled: bool) -> Encoder:
+def _make(full: str, device: str | None, dim: int | None, compiled: bool, before: MadeWith | None) -> Encoder:
     if full == "toy":
         from vsearch.embed.toy import Toy
 
@@ -123,7 +137,7 @@ def _make(full: str, device: str | None, dim: int | None, compiled: bool) -> Enc
         return MiniHeads(Path(full.partition(":")[2]), device)
     from vsearch.embed.openclip import OpenClip
 
-    return OpenClip(full, device, compiled)
+    return OpenClip(full, device, compiled, before)
 
 
 def _is_openclip(full: str) -> bool:

@@ -30,14 +30,13 @@ from vsearch.embed.clip.tokens import ClipTokens
 from vsearch.embed.vectors import check_pixels, unit
 from vsearch.errors import EncoderError
 from vsearch.remembered import CACHE
-from vsearch.types import EncoderInfo, PixelSpec
+from vsearch.types import EncoderInfo, MadeWith, PixelSpec
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
     from vsearch.embed.clip.pictures import Pictures
-    from vsearch.embed.precision import MadeWith
 
     Matrix = NDArray[np.float32]
 

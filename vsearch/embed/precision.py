@@ -21,6 +21,7 @@ import torch
 
 from vsearch.errors import EncoderError
 from vsearch.remembered import CACHE
+from vsearch.types import MadeWith
 
 MIN_COSINE = 0.999
 MIN_GAIN = 1.15
@@ -32,14 +33,6 @@ ENOUGH_SECONDS = 0.5
 
 Encode = Callable[[torch.dtype], torch.Tensor]
 K = TypeVar("K")
-
-
-@dataclass(frozen=True)
-class MadeWith:
-    """What vectors of pictures were made with: a precision, as ``float32``, and the name of the processor."""
-
-    precision: str
-    processor: str
 
 
 @dataclass(frozen=True)

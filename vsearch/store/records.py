@@ -16,6 +16,7 @@ import msgspec
 from vsearch.errors import IndexCorrupt
 from vsearch.store.layout import DERIVED_FILE, GENERATION_NAME, SPACE_NAME
 
+MADE_KEY = b"made/"  # and the name of a space: what its vectors were made with
 MISSING = 1
 RACY = 2
 RACY_NS = 2_000_000_000  # a file written so shortly ago may change again within one tick of its clock

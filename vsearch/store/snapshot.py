@@ -16,9 +16,9 @@ from vsearch.half import widen
 from vsearch.store import derived, described
 from vsearch.store import live as live_ids
 from vsearch.store.batch import ArchiveState, path_key
-from vsearch.store.records import Derived, Head, Record, Space, decode, id_key, key_id, opened
+from vsearch.store.records import MADE_KEY, Derived, Head, Record, Space, decode, id_key, key_id, opened
 from vsearch.store.segments import SegmentReader, damaged_rows, row_is_whole
-from vsearch.types import Details, Failure, Tags
+from vsearch.types import Details, Failure, MadeWith, Tags
 
 if TYPE_CHECKING:
     import lmdb
@@ -139,6 +139,11 @@ class Snapshot:
         """Block of ids → a name of what its columns say; empty for an older index that is open for reading."""
         table = self._tables.get(b"stamp")
         return {} if table is None else described.stamps(self._txn, table)
+
+    def made_with(self, space: str) -> MadeWith | None:
+        """What the first vectors of a space were made with; None where that is not known."""
+        raw = self._txn.get(MADE_KEY + space.encode(), db=self._tables[b"state"])
+        return None if raw is None else decode(raw, MadeWith, "what vectors were made with")
 
     def roots(self) -> tuple[bytes, ...]:
         """The folders that pictures come from, each with a slash at its end, none inside another."""

@@ -15,10 +15,10 @@ import numpy as np
 from vsearch.errors import QueryError
 from vsearch.store import derived
 from vsearch.store.creation import SPACE_KEY, add_space_folder, pack_encoder, unpack_encoder
-from vsearch.store.records import Record, Space, with_runs
+from vsearch.store.records import MADE_KEY, Record, Space, seal, with_runs
 from vsearch.store.snapshot import Snapshot
 from vsearch.store.store import Store
-from vsearch.types import EncoderInfo, SpaceInfo
+from vsearch.types import EncoderInfo, MadeWith, SpaceInfo
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,6 +38,7 @@ def listed(store: Store) -> list[SpaceInfo]:
                 absent=_absent(space, kept),
                 images=len(kept),
                 live=space.name == head.space,
+                made_with=snapshot.made_with(space.name),
             )
             for space in store.spaces_in(txn)
         ]
@@ -73,6 +74,12 @@ def begin(store: Store, info: EncoderInfo) -> str:
             with store.edit() as (txn, _):
                 store.put_space(txn, Space(key, info.space, pack_encoder(info), info.dim))
     return info.space
+
+
+def note_made_with(store: Store, name: str, made: MadeWith) -> None:
+    """Remember what the vectors of a space were made with.  Raises DiskFull, IndexNotWritable."""
+    with store.writing(), store.edit() as (txn, tables):
+        txn.put(MADE_KEY + name.encode(), seal(msgspec.msgpack.encode(made)), db=tables[b"state"])
 
 
 def pending(snapshot: Snapshot, count: int) -> list[tuple[int, Record]]:
@@ -134,6 +141,7 @@ def remove(store: Store, name: str) -> None:
             )
         with store.edit() as (txn, tables):
             txn.delete(SPACE_KEY + name.encode(), db=tables[b"state"])
+            txn.delete(MADE_KEY + name.encode(), db=tables[b"state"])
             derived.forget(txn, tables[b"state"], name)
             prefix = space.key.to_bytes(2, "big")  # as in chunk_prefix
             with txn.cursor(tables[b"sums"]) as cursor:

@@ -16,8 +16,8 @@ from vsearch.embed.clip.source import Found
 from vsearch.embed.clip.tensors import TensorFile, Weights
 from vsearch.embed.compiled import compile_where_it_pays
 from vsearch.embed.network import normalised, run, torch_errors
-from vsearch.embed.precision import MadeWith, Placement, place, probe_pixels
-from vsearch.types import PixelSpec
+from vsearch.embed.precision import Placement, place, probe_pixels
+from vsearch.types import MadeWith, PixelSpec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
