@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from vsearch.errors import FilterError
+from vsearch.filters.deadline import interrupted_after
+from vsearch.filters.growth import VECTOR, rows_at_once
 from vsearch.filters.language import Condition, Filter, Language, error
+from vsearch.filters.lengths import Lengths
 from vsearch.filters.schema import CODED
 
 if TYPE_CHECKING:
@@ -46,10 +48,15 @@ class Engine:
         self._connection = duckdb.connect(":memory:", config=_CONFINED)
         for macro in _MACROS:
             self._connection.execute(macro)
+        # The optimizer splits conditions and joins long lists, and gathers what is left of several vectors into one; a
+        # condition of which few rows may be evaluated at once runs as it is written.
+        self._plain = self._connection.cursor()
+        self._plain.execute("SET SESSION enable_optimizer = false")
         # In this order: without external access no place for temporary files can be named, not even none.
         self._connection.execute("SET enable_external_access = false")
         self._connection.execute("SET lock_configuration = true")
         self._language = Language(self._connection)
+        self._lengths = Lengths(table)
         self._coded = {name: Codes(table, name) for name in table.schema.names if table.field(name).type == CODED}
         self._connection.register("all_columns", table.slice(0, 0))
         kinds = self._connection.execute("DESCRIBE all_columns").fetchall()
@@ -57,6 +64,7 @@ class Engine:
 
     def close(self) -> None:
         """Let go of the table."""
+        self._plain.close()
         self._connection.close()
 
     def matching(self, where: str, length: int) -> tuple[Mask, bool]:
@@ -66,27 +74,29 @@ class Engine:
         """
         with self._in_time(where):
             told = self._language.parse(where, list(self.columns))
+            rows = rows_at_once(told, self._lengths.of)
             try:
-                return self._evaluate(told, length), not told.changing
+                return self._evaluate(told, rows, length), not told.changing
             except (duckdb.InterruptException, duckdb.OutOfMemoryException):
                 raise
             except duckdb.Error as problem:
-                raise self._explained(told, problem, length) from problem
+                raise self._explained(told, rows, problem, length) from problem
 
     @contextmanager
     def _in_time(self, where: str) -> Iterator[None]:
-        timer = threading.Timer(SECONDS, self._connection.interrupt)
-        timer.start()
         try:
-            yield
+            with interrupted_after(SECONDS, self._interrupt):
+                yield
         except duckdb.InterruptException as late:
             raise error(where, 0, f"this filter takes longer than {SECONDS:g} s") from late
         except duckdb.OutOfMemoryException as large:
             raise error(where, 0, f"this filter needs more than {_CONFINED['memory_limit']} of memory") from large
-        finally:
-            timer.cancel()
 
-    def _evaluate(self, told: Filter, length: int) -> Mask:
+    def _interrupt(self) -> None:
+        self._connection.interrupt()
+        self._plain.interrupt()
+
+    def _evaluate(self, told: Filter, rows: int, length: int) -> Mask:
         masks: list[Mask] = []
         rest: list[Condition] = []
         by_column: dict[str, list[Condition]] = {}
@@ -98,26 +108,31 @@ class Engine:
                 rest.append(condition)
         for column, conditions in by_column.items():
             codes = self._coded[column]
-            masks.append(codes.spread(self._ids(codes.values, tuple(conditions), len(codes.values)), length))
+            values = self._ids(codes.values, tuple(conditions), rows, len(codes.values))
+            masks.append(codes.spread(values, length))
         if rest:
-            masks.append(self._ids(self.table, tuple(rest), length))
+            masks.append(self._ids(self.table, tuple(rest), rows, length))
         for other in masks[1:]:
             masks[0] &= other
         return masks[0]
 
-    def _ids(self, table: pa.Table, conditions: tuple[Condition, ...], length: int) -> Mask:
-        """Which ids below ``length`` a table has in rows that meet all conditions."""
-        self._connection.register("columns", table)
+    def _ids(self, table: pa.Table, conditions: tuple[Condition, ...], rows: int, length: int) -> Mask:
+        """Which ids below ``length`` a table has in rows that meet all conditions, looking at so many rows at once."""
+        connection = self._connection
+        if rows < VECTOR:
+            connection = self._plain
+            table = _sliced(table, {"id"}.union(*(condition.columns for condition in conditions)), rows)
+        connection.register("columns", table)
         found = np.zeros(length, bool)
-        for chunk in self._connection.sql(self._language.statement(conditions)).to_arrow_table().column("id").chunks:
+        for chunk in connection.sql(self._language.statement(conditions)).to_arrow_table().column("id").chunks:
             found[chunk.to_numpy()] = True
         return found
 
-    def _explained(self, told: Filter, problem: duckdb.Error, length: int) -> FilterError:
+    def _explained(self, told: Filter, rows: int, problem: duckdb.Error, length: int) -> FilterError:
         """The error, pointing at the condition that it comes from."""
         for condition in told.conditions:
             try:
-                self._ids(self.table, (condition,), length)
+                self._ids(self.table, (condition,), rows, length)
             except duckdb.Error as own:
                 return error(told.text, condition.position, _plain(own))
         return error(told.text, 0, _plain(problem))
@@ -149,6 +164,13 @@ class Codes:
                 else:
                     out[ids] = here[codes]
         return out
+
+
+def _sliced(table: pa.Table, names: set[str], rows: int) -> pa.RecordBatchReader:
+    """These columns in batches of so many rows, which are vectors for DuckDB."""
+    table = table.select([name for name in table.schema.names if name in names])
+    batches = (batch.slice(start, rows) for batch in table.to_batches() for start in range(0, len(batch), rows))
+    return pa.RecordBatchReader.from_batches(table.schema, batches)
 
 
 def _plain(problem: BaseException) -> str:
