@@ -19,6 +19,7 @@ from vsearch.filters.rules import (
     listed,
     longest,
     look_up,
+    pieces,
     read,
     replaced,
     scalar,
@@ -30,8 +31,7 @@ from vsearch.filters.rules import (
 )
 
 # For each byte of a text, when no state of the automaton comes twice.
-_STEP_NS = 12
-REGEX_BYTES = 8 << 20
+_STEP_NS = 16
 
 
 def search(parts: Parts, length: int) -> float:
@@ -66,7 +66,8 @@ _RULES = {
     # text; + joins lists
     "+ || concat": Rule(total, read),
     "lower upper lcase ucase": Rule(half_more, read),
-    "trim ltrim rtrim substring substr left right reverse split_part greatest least": Rule(longest, read),
+    "trim ltrim rtrim substring substr left right reverse greatest least": Rule(longest, read),
+    "split_part": Rule(longest, read, pieces),
     "ifnull nullif coalesce": Rule(longest, skim),
     "replace": Rule(replaced, read),
     "strip_accents": Rule(thrice, fold),

@@ -8,10 +8,11 @@ and from these, how many rows a vector may have.  A filter that asks for too muc
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vsearch.errors import FilterError
-from vsearch.filters.functions import FUNCTIONS, NODES, OPERATORS, REGEX_BYTES, REGEXES, compiling
+from vsearch.filters.functions import FUNCTIONS, NODES, OPERATORS, REGEXES, compiling
 from vsearch.filters.language import TEXTS, Filter, children, columns_in, error, place
 from vsearch.filters.rules import SCALAR, Part, Rule, Unbounded, longest, read, scalar
 
@@ -23,22 +24,24 @@ VECTOR = 2048
 # Of one vector.  Lists can take twice of what is told here, and a machine can be slower than that of the rules.
 MOST_BYTES = 256 << 20
 MOST_SECONDS = 0.5
+# RE2 gives each 8 MB, for what it remembers of texts.
+MOST_REGEXES = 64
 # What a value takes beside the bytes of its text.
 _VALUE = 32
 # More than any filter gets; keeps the numbers small.
 _ENDLESS = 1 << 40
-# A list that is written as a text, '[1,2]': two characters can become an element of so many times their size.
-_WRITTEN = 32
+# A text beside a list is read as one, '[1,2]': two characters can become an element of so many times their size.
+_READ_AS_LIST = 32
 _LARGEST = 2**127
 
 
-def rows_at_once(told: Filter, longest: Callable[[str], int]) -> int:
+def rows_at_once(told: Filter, columns: Callable[[str], Part]) -> int:
     """How many rows may be evaluated at once, from 1 to 2,048.
 
-    longest: gives the bytes of a column's longest value, as a text.  Raises FilterError, which points at the part that
-    takes most, when a single row is too much.
+    columns: gives what a column holds, by name.  Raises FilterError, which points at the part that takes most, when a
+    single row is too much.
     """
-    cost = _Cost(told, longest)
+    cost = _Cost(told, columns)
     for condition in told.conditions:
         cost.add(condition.node)
     return cost.rows()
@@ -47,17 +50,16 @@ def rows_at_once(told: Filter, longest: Callable[[str], int]) -> int:
 class _Cost:
     """The sums over all parts of a filter: bytes and nanoseconds for each row, and those that come once."""
 
-    def __init__(self, told: Filter, longest: Callable[[str], int]) -> None:
+    def __init__(self, told: Filter, columns: Callable[[str], Part]) -> None:
         self._told = told
-        self._longest = longest
+        self._columns = columns
         self._bytes, self._ns = 0, 0.0
-        self._once_bytes, self._once_ns = 0, 0.0
+        self._regexes, self._once_ns = 0, 0.0
         self._most: tuple[float, Node] = (0.0, {})
 
     def rows(self) -> int:
-        bytes_left = MOST_BYTES - self._once_bytes
         ns_left = MOST_SECONDS * 1e9 - self._once_ns
-        rows = int(min(VECTOR, bytes_left / max(1, self._bytes), ns_left / max(1, self._ns)))
+        rows = int(min(VECTOR, MOST_BYTES / max(1, self._bytes), ns_left / max(1, self._ns)))
         if rows < 1:
             raise self._refusal()
         return rows
@@ -66,24 +68,39 @@ class _Cost:
         """Count a node and all below it; what it gives."""
         kind = node["class"]
         if kind == "COLUMN_REF":
-            return Part(self._longest(node["column_names"][0]))
+            return self._columns(node["column_names"][0])
         if kind == "CONSTANT":
             return self._constant(node)
-        parts = [self.add(child) for child in children(node) if child["class"] != "TYPE"]
+        parts = self._alike([self.add(child) for child in children(node) if child["class"] != "TYPE"])
         rule, name = _rule(node), node.get("function_name", "").lower()
+        listed = name == "list_value" or (rule.length is not scalar and any(part.listed for part in parts))
         try:
-            part = Part(min(_ENDLESS, rule.length(parts)))
-            once = compiling(parts) if name in REGEXES else 0
-            self._count(node, part.length + _VALUE, rule.work(parts, part.length), once)
+            part = Part(min(_ENDLESS, rule.length(parts)), listed=listed)
+            once = self._compiling(parts) if name in REGEXES else 0
+            size = part.length + rule.aside(parts) + _VALUE
+            self._count(node, size, rule.work(parts, part.length), once)
         except Unbounded as problem:
             raise self._error(node, str(problem)) from problem
         return part
+
+    def _alike(self, parts: list[Part]) -> list[Part]:
+        """The arguments of a function: beside a list, texts are read as lists."""
+        if not any(part.listed for part in parts):
+            return parts
+        alike = [one if one.listed else replace(one, length=one.length * _READ_AS_LIST) for one in parts]
+        self._bytes += sum(part.length for part in alike if not part.listed and part.text is None)
+        return alike
+
+    def _compiling(self, parts: list[Part]) -> float:
+        self._regexes += 1
+        if self._regexes > MOST_REGEXES:
+            raise Unbounded(f"more than {MOST_REGEXES} regular expressions; one with | between them does the same")
+        return compiling(parts)
 
     def _count(self, node: Node, size: int, ns: float, once: float) -> None:
         self._bytes += size
         self._ns += ns
         self._once_ns += once
-        self._once_bytes += REGEX_BYTES if once else 0
         share = max(size / MOST_BYTES, (ns + once) / (MOST_SECONDS * 1e9))
         if share > self._most[0]:
             self._most = (share, node)
@@ -91,8 +108,7 @@ class _Cost:
     def _constant(self, node: Node) -> Part:
         kind, text = node["literal"]["kind"], node["literal"]["text"]
         if kind == "STRING":
-            size = len(text.encode())
-            return Part(size * _WRITTEN if text.lstrip()[:1] in ("[", "{") else size, text)
+            return Part(len(text.encode()), text)
         # Beyond these DuckDB calculates with numbers of any length.
         if kind == "INTEGER" and (len(text) > 50 or abs(int(text)) >= _LARGEST):
             raise self._error(node, "a whole number of more than 38 digits")
@@ -101,13 +117,13 @@ class _Cost:
         return Part(SCALAR, text)
 
     def _refusal(self) -> FilterError:
-        size, seconds = self._once_bytes + self._bytes, (self._once_ns + self._ns) / 1e9
+        size, seconds = self._bytes, (self._once_ns + self._ns) / 1e9
         if size / MOST_BYTES > seconds / MOST_SECONDS:
             problem = f"may need {_spoken(size)} of memory for a single picture; at most {_spoken(MOST_BYTES)}"
         else:
             problem = f"may take {seconds:,.1f} s for a single picture; at most {MOST_SECONDS} s"
         names = sorted({name for condition in self._told.conditions for name in columns_in(condition.node)})
-        sizes = ", ".join(f"{name} {self._longest(name):,}" for name in names)
+        sizes = ", ".join(f"{name} {self._columns(name).length:,}" for name in names)
         more = f"bytes of the longest values: {sizes}" if sizes else ""
         return self._error(self._most[1], f"this filter {problem}, and most of it is for this part", more)
 

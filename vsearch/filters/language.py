@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from vsearch.errors import FilterError
@@ -55,6 +55,10 @@ class Filter:
     conditions: tuple[Condition, ...]
     changing: bool
 
+    def part(self, conditions: Iterable[Condition]) -> Filter:
+        """The same with some of its conditions only."""
+        return replace(self, conditions=tuple(conditions))
+
 
 class Language:
     """Reads filters with a DuckDB connection that is used for nothing else."""
@@ -98,6 +102,8 @@ class Language:
 
         try:
             ((row,),) = self._parser.execute("SELECT json_serialize_sql(?)", [_BEFORE + text + _AFTER]).fetchall()
+        except duckdb.InterruptException:
+            raise
         except duckdb.Error as problem:
             raise error(text, 0, f"this cannot be understood ({_first_line(problem)})") from problem
         told: Node = json.loads(row)

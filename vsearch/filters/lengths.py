@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vsearch.filters.rules import ELEMENT, SCALAR
+from vsearch.filters.rules import ELEMENT, SCALAR, Part
 
 
 class Lengths:
@@ -14,16 +14,19 @@ class Lengths:
 
     def __init__(self, table: pa.Table) -> None:
         self._table = table
-        self._known: dict[str, int] = {}
+        self._known: dict[str, Part] = {}
 
-    def of(self, name: str) -> int:
-        """Bytes of the longest value of a column, written as a text."""
+    def of(self, name: str) -> Part:
+        """What a column holds at most."""
         if name not in self._known:
-            self._known[name] = max((_longest(chunk) for chunk in self._table.column(name).chunks), default=0)
+            column = self._table.column(name)
+            longest = max((_longest(chunk) for chunk in column.chunks), default=0)
+            self._known[name] = Part(longest, listed=pa.types.is_list(column.type))
         return self._known[name]
 
 
 def _longest(chunk: pa.Array) -> int:
+    """Bytes of the longest value, written as a text."""
     if pa.types.is_dictionary(chunk.type):
         return _longest(chunk.dictionary)
     if pa.types.is_list(chunk.type):

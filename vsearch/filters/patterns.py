@@ -7,6 +7,7 @@ takes microseconds for each byte of each text.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from vsearch.filters.rules import Unbounded
 
@@ -30,6 +31,7 @@ _PROPERTY = re.compile(r"\\[pP]")
 _OF_PROPERTY, _OF_CLASS = 400, 6
 
 
+@lru_cache(maxsize=256)
 def steps(pattern: str, options: str = "") -> int:
     """An upper estimate of how many steps of the automaton a pattern is written out to.  Raises Unbounded."""
     # One sum for each group that is open, from the outermost on, with what a repetition would repeat.
@@ -43,8 +45,11 @@ def steps(pattern: str, options: str = "") -> int:
         if kind == "close":
             last = sums.pop() if len(sums) > 1 else 0
             more = last
-        elif kind in ("repeat", "suffix"):
-            more = last * _copies(token) + 1
+        elif kind == "repeat":
+            more = last * (_copies(token) - 1) + 1
+            last += more
+        elif kind == "suffix":
+            more = 1
             last += more
         else:
             last = more = _atom(kind, token[0], letter)
@@ -55,9 +60,9 @@ def steps(pattern: str, options: str = "") -> int:
 
 
 def _copies(token: re.Match[str]) -> int:
-    """How many more of what stands before it a repetition makes; RE2 refuses more than a thousand."""
+    """How many of what stands before it a repetition makes; RE2 refuses more than a thousand."""
     counts = [int(text[:5]) for text in (token["least"], token["most"]) if text]
-    return min(max(counts, default=0), 1000)
+    return min(max(1, *counts), 1000)
 
 
 def _atom(kind: str, text: str, letter: int) -> int:

@@ -23,11 +23,12 @@ class Unbounded(Exception):
 class Part:
     """What an expression gives for a picture.
 
-    length: bytes of its longest value, as a text.  text: what it is, where it is constant.
+    length: bytes of its longest value, as a text.  text: that value, where it is constant.  listed: whether a list.
     """
 
     length: int
     text: str | None = None
+    listed: bool = False
 
 
 Parts = Sequence[Part]
@@ -35,12 +36,27 @@ Length = Callable[[Parts], int]
 Work = Callable[[Parts, int], float]
 
 
+def nothing(parts: Parts) -> int:
+    """Most functions put nothing aside."""
+    return 0
+
+
+def pieces(parts: Parts) -> int:
+    """All pieces of a text, each as an element of a list."""
+    return 2 * ELEMENT * longest(parts[:1])
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """length: bytes of the longest result.  work: nanoseconds for a picture, from the arguments and that length."""
+    """What a function does with its arguments.
+
+    length: bytes of the longest result.  work: nanoseconds for a picture, from the arguments and that length.  aside:
+    bytes that are neither in the arguments nor in the result.
+    """
 
     length: Length
     work: Work
+    aside: Length = nothing
 
 
 def scalar(parts: Parts) -> int:
@@ -128,7 +144,7 @@ def like(parts: Parts, length: int) -> float:
 
 def edit(parts: Parts, length: int) -> float:
     """A table with a row for each byte of one text and a column for each of the other."""
-    return read(parts, 0) + _pairs(parts, 2)
+    return read(parts, 0) + _pairs(parts, 3)
 
 
 def similar(parts: Parts, length: int) -> float:
