@@ -138,6 +138,14 @@ def test_a_filter_lets_through_what_a_plain_loop_does(index: Index):
         assert passing(index, where) == {row["id"] for row in ROWS if holds(row)}, where
 
 
+def test_a_filter_lets_through_the_same_however_few_rows_are_evaluated_at_once(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("vsearch.filters.growth.VECTOR", 7)
+    for where, holds in CONDITIONS.items():
+        assert passing(index, where) == {row["id"] for row in ROWS if holds(row)}, where
+
+
 def test_results_are_those_of_exact_search_over_the_subset(index: Index, vectors: np.ndarray):
     stored = vectors.astype(np.float16).astype(np.float32)
     xq = np.random.default_rng(3).standard_normal((5, DIM)).astype(np.float32)

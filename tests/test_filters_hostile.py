@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import vsearch
+from tests.filter_costs import SECONDS
 from tests.hostile_filters import READERS, STATEMENTS, hostile
 from vsearch.errors import FilterError
 from vsearch.filters.engine import Engine
-from vsearch.filters.language import FUNCTIONS
+from vsearch.filters.functions import FUNCTIONS
 from vsearch.filters.schema import joined
 from vsearch.index import Index
 
@@ -115,4 +120,49 @@ def test_every_listed_function_is_one_that_duckdb_has(index: Index):
 
     known = {name for (name,) in duckdb.sql("select function_name from duckdb_functions()").fetchall()}
     grammar = {"coalesce", "nullif", "ifnull", "has_tag", "tag_confidence", "instr", "position"}
-    assert FUNCTIONS - known <= grammar
+    assert set(FUNCTIONS) - known <= grammar
+
+
+# ---------------------------------------------------------------- growth
+
+ROOT = Path(__file__).parent.parent
+MOST_BYTES = 1 << 30
+# Beyond the time after which a filter is ended; of the processor, and four times what one vector should take at most.
+MOST_SECONDS = SECONDS + 2
+Cost = dict[str, Any]
+
+
+def costs(*arguments: str) -> list[Cost]:
+    """What growing filters take in a process of their own."""
+    command = [sys.executable, "-m", "tests.filter_costs", *arguments]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def too_long(found: list[Cost]) -> list[Cost]:
+    return [cost for cost in found if cost["seconds"] > MOST_SECONDS]
+
+
+def too_large(found: list[Cost]) -> list[Cost]:
+    return [cost for cost in found if cost["bytes"] > MOST_BYTES]
+
+
+linux = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak of memory is that of Linux")
+
+
+@linux
+def test_no_filter_grows_beyond_what_is_promised():
+    """Each function as deep and as wide as is accepted, with captions of 400 bytes and with one of 100,000."""
+    found = costs()
+    assert too_long(found) == [] and too_large(found) == []
+    # They do run, and most of them until the time is over.
+    ended = [cost for cost in found if "takes longer" in cost["outcome"]]
+    answered = [cost for cost in found if cost["outcome"].endswith(" pass")]
+    assert len(ended) > 0.5 * len(found) and len(ended) + len(answered) > 0.95 * len(found) > 400
+
+
+@linux
+def test_filters_that_nothing_bounds_are_noticed():
+    """The planted defect: the same process without the bound, and two filters that are far from the largest."""
+    memory, seconds = costs("unbounded")
+    assert too_large([memory]) and too_long([seconds])

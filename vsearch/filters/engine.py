@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
 from vsearch.errors import FilterError
+from vsearch.filters.deadline import interrupted_after
+from vsearch.filters.growth import VECTOR, rows_at_once
 from vsearch.filters.language import Condition, Filter, Language, error
+from vsearch.filters.lengths import Lengths
 from vsearch.filters.schema import CODED
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
 
 SECONDS = 2.0
+_SAID = 500
+_LIMITS = (duckdb.InterruptException, duckdb.OutOfMemoryException)
 _CONFINED: dict[str, str | bool | int | float | list[str]] = {
     "threads": "1",
     "memory_limit": "1GB",
@@ -46,10 +50,15 @@ class Engine:
         self._connection = duckdb.connect(":memory:", config=_CONFINED)
         for macro in _MACROS:
             self._connection.execute(macro)
+        # The optimizer splits conditions and makes joins of long lists; what they leave of several vectors becomes one.
+        # A filter that may not evaluate so many rows at once runs as it is written.
+        self._unoptimized = self._connection.cursor()
+        self._unoptimized.execute("SET SESSION enable_optimizer = false")
         # In this order: without external access no place for temporary files can be named, not even none.
         self._connection.execute("SET enable_external_access = false")
         self._connection.execute("SET lock_configuration = true")
         self._language = Language(self._connection)
+        self._lengths = Lengths(table)
         self._coded = {name: Codes(table, name) for name in table.schema.names if table.field(name).type == CODED}
         self._connection.register("all_columns", table.slice(0, 0))
         kinds = self._connection.execute("DESCRIBE all_columns").fetchall()
@@ -57,6 +66,7 @@ class Engine:
 
     def close(self) -> None:
         """Let go of the table."""
+        self._unoptimized.close()
         self._connection.close()
 
     def matching(self, where: str, length: int) -> tuple[Mask, bool]:
@@ -66,27 +76,29 @@ class Engine:
         """
         with self._in_time(where):
             told = self._language.parse(where, list(self.columns))
+            whole = rows_at_once(told, self._lengths.of) == VECTOR
             try:
-                return self._evaluate(told, length), not told.changing
-            except (duckdb.InterruptException, duckdb.OutOfMemoryException):
+                return self._evaluate(told, whole, length), not told.changing
+            except _LIMITS:
                 raise
             except duckdb.Error as problem:
-                raise self._explained(told, problem, length) from problem
+                raise self._explained(told, whole, problem, length) from problem
 
     @contextmanager
     def _in_time(self, where: str) -> Iterator[None]:
-        timer = threading.Timer(SECONDS, self._connection.interrupt)
-        timer.start()
         try:
-            yield
+            with interrupted_after(SECONDS, self._interrupt):
+                yield
         except duckdb.InterruptException as late:
             raise error(where, 0, f"this filter takes longer than {SECONDS:g} s") from late
         except duckdb.OutOfMemoryException as large:
             raise error(where, 0, f"this filter needs more than {_CONFINED['memory_limit']} of memory") from large
-        finally:
-            timer.cancel()
 
-    def _evaluate(self, told: Filter, length: int) -> Mask:
+    def _interrupt(self) -> None:
+        self._connection.interrupt()
+        self._unoptimized.interrupt()
+
+    def _evaluate(self, told: Filter, whole: bool, length: int) -> Mask:
         masks: list[Mask] = []
         rest: list[Condition] = []
         by_column: dict[str, list[Condition]] = {}
@@ -98,26 +110,33 @@ class Engine:
                 rest.append(condition)
         for column, conditions in by_column.items():
             codes = self._coded[column]
-            masks.append(codes.spread(self._ids(codes.values, tuple(conditions), len(codes.values)), length))
+            values = self._ids(codes.values, told.part(conditions), whole, len(codes.values))
+            masks.append(codes.spread(values, length))
         if rest:
-            masks.append(self._ids(self.table, tuple(rest), length))
+            masks.append(self._ids(self.table, told.part(rest), whole, length))
         for other in masks[1:]:
             masks[0] &= other
         return masks[0]
 
-    def _ids(self, table: pa.Table, conditions: tuple[Condition, ...], length: int) -> Mask:
-        """Which ids below ``length`` a table has in rows that meet all conditions."""
-        self._connection.register("columns", table)
+    def _ids(self, table: pa.Table, told: Filter, whole: bool, length: int) -> Mask:
+        """Which ids below ``length`` a table has in rows that a filter lets through.
+
+        whole: whether DuckDB may take as many rows at once as it likes.
+        """
+        connection = self._connection if whole else self._unoptimized
+        connection.register("columns", table if whole else _sliced(table, told))
         found = np.zeros(length, bool)
-        for chunk in self._connection.sql(self._language.statement(conditions)).to_arrow_table().column("id").chunks:
+        for chunk in connection.sql(self._language.statement(told.conditions)).to_arrow_table().column("id").chunks:
             found[chunk.to_numpy()] = True
         return found
 
-    def _explained(self, told: Filter, problem: duckdb.Error, length: int) -> FilterError:
+    def _explained(self, told: Filter, whole: bool, problem: duckdb.Error, length: int) -> FilterError:
         """The error, pointing at the condition that it comes from."""
         for condition in told.conditions:
             try:
-                self._ids(self.table, (condition,), length)
+                self._ids(self.table, told.part([condition]), whole, length)
+            except _LIMITS:
+                raise
             except duckdb.Error as own:
                 return error(told.text, condition.position, _plain(own))
         return error(told.text, 0, _plain(problem))
@@ -151,8 +170,25 @@ class Codes:
         return out
 
 
+def _sliced(table: pa.Table, told: Filter) -> pa.RecordBatchReader:
+    """The columns of a filter in batches of as many rows as it may evaluate at once, which are vectors for DuckDB.
+
+    Few rows in a block with a long text do not make them few elsewhere.
+    """
+    names = {"id"}.union(*(condition.columns for condition in told.conditions))
+    table = table.select([name for name in table.schema.names if name in names])
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for block in table.to_batches():
+            rows = rows_at_once(told, Lengths(pa.Table.from_batches([block])).of)
+            yield from (block.slice(start, rows) for start in range(0, len(block), rows))
+
+    return pa.RecordBatchReader.from_batches(table.schema, batches())
+
+
 def _plain(problem: BaseException) -> str:
-    """What DuckDB says, without its own kind of error and its own mark."""
-    text: Any = str(problem).split("\n")[0]
+    """What DuckDB says, without its own kind of error and its own mark, nor all of a long text that it is about."""
+    text = str(problem).split("\n")[0]
     head, colon, rest = text.partition(": ")
-    return str(rest if colon and head.endswith("Error") else text)
+    text = rest if colon and head.endswith("Error") else text
+    return text if len(text) <= _SAID else f"{text[:_SAID]} ..."

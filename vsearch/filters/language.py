@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from vsearch.errors import FilterError
+from vsearch.filters.functions import FUNCTIONS, NODES, OPERATORS
 
 if TYPE_CHECKING:
     import duckdb
@@ -25,33 +26,11 @@ MOST_DEPTH = 100
 _BEFORE, _AFTER = "SELECT id FROM columns WHERE (\n", "\n)"
 _SHOWN = 100
 
-KINDS = set(
-    "CONSTANT COLUMN_REF COMPARISON CONJUNCTION OPERATOR BETWEEN CASE CAST FUNCTION TYPE".split()
-)  # fmt: skip
-TYPES = set(
-    "boolean bool tinyint smallint integer int bigint hugeint float real double decimal varchar text string "
+KINDS = {"CONSTANT", "COLUMN_REF", "OPERATOR", "CAST", "FUNCTION", "TYPE", *NODES}
+TEXTS = {"varchar", "text", "string"}
+TYPES = TEXTS | set(
+    "boolean bool tinyint smallint integer int bigint hugeint float real double decimal "
     "date time timestamp timestamptz interval".split()
-)
-# Functions of one row that read nothing but their arguments, and whose results are no larger than those.
-FUNCTIONS = set(
-    # arithmetic, comparing, patterns (~~ is LIKE, ~~* is ILIKE, ~~~ is GLOB)
-    "+ - * / // % abs floor ceil ceiling round trunc sign sqrt pow power ln log log2 exp sin cos tan asin acos atan "
-    "atan2 radians degrees pi greatest least isnan isfinite isinf "
-    "~~ !~~ ~~* !~~* ~~~ like_escape not_like_escape ilike_escape not_ilike_escape "
-    "regexp_matches regexp_full_match "
-    # text
-    "|| concat lower upper lcase ucase length len strlen trim ltrim rtrim substring substr left right reverse replace "
-    "starts_with ends_with prefix suffix contains instr strpos position split_part levenshtein jaccard "
-    "jaro_winkler_similarity strip_accents nfc_normalize regexp_extract "
-    # time
-    "year month day hour minute second quarter week dayofweek isodow dayofyear weekday yearweek "
-    "dayname monthname decade century date_part datepart date_trunc datetrunc date_diff datediff age make_date "
-    "make_timestamp strftime "
-    "last_day epoch to_years to_months to_weeks to_days to_hours to_minutes to_seconds now today "
-    "get_current_timestamp "
-    # lists, and tags
-    "list_value list_contains list_has array_contains array_has list_has_any list_has_all array_has_any array_has_all "
-    "list_position array_length list_extract has_tag tag_confidence ifnull nullif coalesce".split()
 )
 OF_TAGS = {"has_tag", "tag_confidence"}
 # Texts that are read as a time of their own when they are compared with one.
@@ -76,6 +55,10 @@ class Filter:
     conditions: tuple[Condition, ...]
     changing: bool
 
+    def part(self, conditions: Iterable[Condition]) -> Filter:
+        """The same with some of its conditions only."""
+        return replace(self, conditions=tuple(conditions))
+
 
 class Language:
     """Reads filters with a DuckDB connection that is used for nothing else."""
@@ -89,7 +72,7 @@ class Language:
         where = self._tree(text)
         checked = _Walk(text, columns)
         checked.walk(where)
-        parts = tuple(Condition(node, frozenset(columns_in(node)), checked.place(node)) for node in _conjuncts(where))
+        parts = tuple(Condition(node, frozenset(columns_in(node)), place(text, node)) for node in _conjuncts(where))
         return Filter(text, parts, checked.changing)
 
     def statement(self, conditions: tuple[Condition, ...]) -> str:
@@ -119,6 +102,8 @@ class Language:
 
         try:
             ((row,),) = self._parser.execute("SELECT json_serialize_sql(?)", [_BEFORE + text + _AFTER]).fetchall()
+        except duckdb.InterruptException:
+            raise
         except duckdb.Error as problem:
             raise error(text, 0, f"this cannot be understood ({_first_line(problem)})") from problem
         told: Node = json.loads(row)
@@ -164,6 +149,12 @@ def _characters(text: str, position: int) -> int:
     return len(raw[:inside].decode(errors="ignore"))
 
 
+def place(text: str, node: Node) -> int:
+    """Where a node stands in the text."""
+    at = node.get("query_location", 0)
+    return _characters(text, at) if isinstance(at, int) and at < 2**63 else 0
+
+
 class _Walk:
     """One pass over a tree, which raises FilterError at the first thing that may not be in it."""
 
@@ -173,19 +164,14 @@ class _Walk:
         self._left = MOST_NODES
         self.changing = False
 
-    def place(self, node: Node) -> int:
-        """Where a node stands in the text."""
-        at = node.get("query_location", 0)
-        return _characters(self._text, at) if isinstance(at, int) and at < 2**63 else 0
-
     def walk(self, node: Node, depth: int = 0) -> None:
         """Check a node and all below it."""
         self._left -= 1
         if self._left < 0 or depth > MOST_DEPTH:
-            raise error(self._text, self.place(node), "the filter is too large; split it, or use IN for long lists")
+            raise self._error(node, "the filter is too large; split it, or use IN for long lists")
         kind = node.get("class")
-        if kind not in KINDS:
-            raise error(self._text, self.place(node), f"{_called(kind)} may not be in a filter")
+        if kind not in KINDS or (kind == "OPERATOR" and node["type"] not in OPERATORS):
+            raise self._error(node, f"{_called(node)} may not be in a filter")
         if kind == "COLUMN_REF":
             self._column(node)
         elif kind == "FUNCTION":
@@ -197,6 +183,9 @@ class _Walk:
         for child in children(node):
             self.walk(child, depth + 1)
 
+    def _error(self, node: Node, problem: str, more: str = "") -> FilterError:
+        return error(self._text, place(self._text, node), problem, more)
+
     def _column(self, node: Node) -> None:
         names = node["column_names"]
         if len(names) == 1 and names[0].lower() in self._columns:
@@ -206,7 +195,7 @@ class _Walk:
         close = difflib.get_close_matches(name.lower(), self._columns, 1, 0.6)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         told = f"there is no column {name!r}{hint}"
-        raise error(self._text, self.place(node), told, f"columns: {', '.join(self._columns)}")
+        raise self._error(node, told, f"columns: {', '.join(self._columns)}")
 
     def _function(self, node: Node) -> None:
         name = node["function_name"].lower()
@@ -215,7 +204,7 @@ class _Walk:
         if name not in FUNCTIONS or not plain or orders or node.get("export_state"):
             close = difflib.get_close_matches(name, FUNCTIONS, 1, 0.8)
             hint = f"; did you mean {close[0]!r}?" if close and close[0] != name else ""
-            raise error(self._text, self.place(node), f"no function {name!r} may be in a filter{hint}")
+            raise self._error(node, f"no function {name!r} may be in a filter{hint}")
         self.changing |= name in CHANGING
         if name in OF_TAGS:
             given = [_column(column) for column in ("tags", "tag_confidences")]
@@ -223,7 +212,7 @@ class _Walk:
 
     def _type(self, node: Node) -> None:
         if node["type_name"].lower() not in TYPES or node.get("schema") or node.get("catalog"):
-            raise error(self._text, self.place(node), f"no type {node['type_name']!r} may be in a filter")
+            raise self._error(node, f"no type {node['type_name']!r} may be in a filter")
 
 
 def children(node: Node) -> Iterator[Node]:
@@ -263,9 +252,10 @@ def _conjuncts(node: Node) -> Iterator[Node]:
         yield node
 
 
-def _called(kind: object) -> str:
+def _called(node: Node) -> str:
     words = {"SUBQUERY": "a query of its own", "STAR": "*", "PARAMETER": "a parameter", "WINDOW": "a window function"}
-    return words.get(str(kind), f"{str(kind).lower().replace('_', ' ')}")
+    kind = str(node.get("type" if node.get("class") == "OPERATOR" else "class"))
+    return words.get(kind, kind.removeprefix("OPERATOR_").lower().replace("_", " "))
 
 
 def error(text: str, position: int, problem: str, more: str = "") -> FilterError:
