@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from moved_pictures import ODD
 from PIL import Image
 from serving import Client, serving
 
@@ -40,6 +43,24 @@ def index(tmp_path: Path, photos: Path) -> Iterator[Index]:
     with vsearch.create(tmp_path / "photos.vsearch", encoder="toy") as index:
         report = index.add(vsearch.folder(photos))
         assert (report.added, report.failed) == (6, 0)
+        yield index
+
+
+@pytest.fixture
+def copied(photos: Path) -> Path:
+    """Those pictures; red is there four times, once under a name that is not UTF-8."""
+    for name in ("again.png", "light/red.png"):
+        shutil.copy(photos / "red.png", photos / name)
+    shutil.copy(bytes(photos / "red.png"), os.path.join(bytes(photos), ODD))
+    os.utime(photos / "red.png", ns=(1, 1))  # the oldest, so it is kept
+    return photos
+
+
+@pytest.fixture
+def made(tmp_path: Path, copied: Path) -> Iterator[Index]:
+    """An index of these, open for writing."""
+    with vsearch.create(tmp_path / "x.vsearch", encoder="toy") as index:
+        index.add(vsearch.folder(copied))
         yield index
 
 

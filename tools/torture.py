@@ -1,4 +1,4 @@
-"""Torture the store and the trainer: the long form of the durability harnesses, and of the corpus of hostile pictures.
+"""Torture the store, the trainer and ``dups``: the long form of the durability harnesses, and hostile pictures.
 
 Each harness counts its failures, of which none is allowed, and must catch the defects planted for it.  The figures
 go to benchmarks/results/torture.json (or --json FILE) and, in short, to standard output.  Needs Linux, strace, gcc.
@@ -95,6 +95,77 @@ def faults(every: int, seed: int) -> Figures:
         with ThreadPoolExecutor(WORKERS) as pool:
             total = Faults.total(list(pool.map(one, range(WORKERS))))
         return {**total.told(), **_verdict(total.failures, DEFECTS, shows)}
+
+
+def move_kills(n: int, seed: int) -> Figures:
+    """``dups --apply`` and ``--undo`` killed with signal 9."""
+    from tests.durability.move_kills import DEFECTS, MoveKiller, MoveKills
+
+    with _movers() as (zygotes, folder):
+
+        def one(number: int) -> MoveKills:
+            return MoveKiller(zygotes[number], folder / str(number), seed + number).run(n // WORKERS)
+
+        def shows(defect: str) -> bool:
+            print(f"torture: kill -9 of dups with a planted defect: {defect} …", file=sys.stderr, flush=True)
+            return bool(MoveKiller(zygotes[0], folder / "0", seed, defect).run(1000).failures)
+
+        with ThreadPoolExecutor(WORKERS) as pool:
+            total = sum(pool.map(one, range(WORKERS)), MoveKills())
+        return {**total.told(), **_verdict(total.failures, DEFECTS, shows)}
+
+
+def move_faults(every: int, seed: int) -> Figures:
+    """Faults at every so many-th file call of ``dups --apply`` and ``--undo``."""
+    from tests.durability.faults import Faults
+    from tests.durability.move_faults import DEFECTS, MODES, MoveSaboteur
+
+    with _movers() as (zygotes, folder):
+
+        def one(number: int) -> list[Faults]:
+            saboteurs = [MoveSaboteur(zygotes[number], folder / str(number), mode) for mode in MODES[number::WORKERS]]
+            return [saboteur.run(saboteur.faults(every)) for saboteur in saboteurs]
+
+        def shows(defect: str) -> bool:
+            command, calls = DEFECTS[defect]
+            saboteur = MoveSaboteur(zygotes[0], folder / "0", (command, False), defect)
+            return bool(saboteur.run(saboteur.faults(calls=calls)).failures)
+
+        with ThreadPoolExecutor(WORKERS) as pool:
+            parts = [part for parts in pool.map(one, range(WORKERS)) for part in parts]
+        total = Faults.total(parts)
+        total.calls = sum(part.calls for part in parts)
+        return {**total.told(), **_verdict(total.failures, DEFECTS, shows)}
+
+
+def move_power_cuts(n: int, seed: int) -> Figures:
+    """Power cuts in recordings of ``dups --apply`` and ``--undo``, half of them where only links help."""
+    from tests.durability.move_powerloss import DEFECTS, run
+    from tests.durability.powerloss import PowerLoss
+
+    total = PowerLoss()
+    with _movers() as (zygotes, folder):
+        while total.states < n and not total.failures:
+            plain = bool(total.seeds % 2)
+            total.add(run(zygotes[0], folder, seed + total.seeds, n - total.states, plain))
+
+        def shows(defect: str) -> bool:
+            return bool(run(zygotes[0], folder, seed, 10**6, DEFECTS[defect], defect).failures)
+
+        return {**total.told(), **_verdict(total.failures, DEFECTS, shows)}
+
+
+@contextmanager
+def _movers() -> Iterator[tuple[list[Any], Path]]:
+    """Processes that move pictures when they are told to, and a folder."""
+    from tests.durability.faults import compile_shim
+    from tests.durability.move_trial import MODULES
+    from tests.durability.zygote import Zygote
+
+    with ExitStack() as stack:
+        folder = stack.enter_context(workshop("moving pictures and moving them back"))
+        shim = compile_shim(folder)
+        yield [stack.enter_context(Zygote(shim, MODULES)) for _ in range(WORKERS)], folder
 
 
 def reads(n: int, seed: int) -> Figures:
@@ -209,6 +280,13 @@ def machine() -> Figures:
     }
 
 
+def _every(text: str) -> int:
+    """``all``, or a number."""
+    if text != "all" and not text.isdigit():
+        raise argparse.ArgumentTypeError("is 'all' or a number")
+    return 1 if text == "all" else int(text)
+
+
 def options() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(prog="torture.py", description=__doc__)
@@ -216,8 +294,11 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--states", type=int, default=20_000, metavar="N", help="states of a disk (default 20000)")
     parser.add_argument("--reads", type=int, default=50_000, metavar="N", help="reads (default 50000)")
     parser.add_argument(
-        "--faults", default="all", metavar="all|N", help="fail every file call, or every N-th (default all)"
+        "--faults", type=_every, default=1, metavar="all|N", help="fail every file call, or every N-th (default all)"
     )
+    parser.add_argument("--move-kills", type=int, default=1000, metavar="N", help="kills of dups (default 1000)")
+    parser.add_argument("--move-faults", type=_every, default=1, metavar="all|N", help="the same of dups (default all)")
+    parser.add_argument("--move-states", type=int, default=2000, metavar="N", help="states of its disk (default 2000)")
     parser.add_argument("--trainings", type=int, default=50, metavar="N", help="kills of training runs (default 50)")
     parser.add_argument("--hostile", type=int, default=100_000, metavar="N", help="pictures (default 100000)")
     parser.add_argument("--foreign", type=int, default=2000, metavar="N", help="indexes of others (default 2000)")
@@ -231,20 +312,21 @@ def main() -> int:
     """Run what was asked for; 0 when nothing failed and every planted defect was caught, else 1."""
     parser = options()
     asked = parser.parse_args()
-    if asked.faults != "all" and not asked.faults.isdigit():
-        parser.error("--faults is 'all' or a number")
     if asked.quick:
-        asked.kills, asked.states, asked.reads, asked.faults, asked.hostile = 60, 1000, 5000, "5", 2000
+        asked.kills, asked.states, asked.reads, asked.faults, asked.hostile = 60, 1000, 5000, 5, 2000
         asked.trainings, asked.foreign = 6, 40
+        asked.move_kills, asked.move_faults, asked.move_states = 60, 5, 300
     for tool in ("strace", "gcc"):
         if shutil.which(tool) is None:
             parser.error(f"{tool} is not installed; type: apt-get install {tool}")
-    every = 1 if asked.faults == "all" else int(asked.faults)
     harnesses: dict[str, tuple[Callable[[int, int], Figures], int]] = {
         "kills": (kills, asked.kills),
         "power_cuts": (power_cuts, asked.states),
-        "faults": (faults, every),
+        "faults": (faults, asked.faults),
         "reads": (reads, asked.reads),
+        "move_kills": (move_kills, asked.move_kills),
+        "move_faults": (move_faults, asked.move_faults),
+        "move_power_cuts": (move_power_cuts, asked.move_states),
         "trainings": (trainings, asked.trainings),
         "hostile": (hostile, asked.hostile),
         "foreign": (foreign, asked.foreign),

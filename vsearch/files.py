@@ -6,12 +6,14 @@ data is written in full, made durable, and only then named.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import hashlib
 import os
 import shutil
 import stat
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -25,6 +27,10 @@ TEMPORARY = ".tmp-"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _TRIES, _PROBE_SECONDS = 5, 0.004
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_AT_FDCWD, _RENAME_NOREPLACE = -100, 1
+_RENAMEAT2 = {"x86_64": 316, "aarch64": 276, "riscv64": 276, "loongarch64": 276, "ppc64le": 357, "s390x": 347}
+_NOT_SUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +114,58 @@ def rename(old: Path, new: Path) -> None:
     """Give a durable file its final name, and make the name durable."""
     os.rename(old, new)
     fsync_dir(new.parent)
+
+
+def rename_new(old: Path, new: Path) -> None:
+    """Give a file another name, which must be free, in any folder of its file system; durable when this returns.
+
+    Nothing is ever overwritten: looking and renaming are one step of the kernel (RENAME_NOREPLACE of renameat2(2)).
+    Where a file system lacks that, as some of networks and FUSE do, the file gets its new name as a hard link and then
+    loses the old one; a kill between the two leaves it with both names.
+    Raises FileExistsError for a name that is taken, and OSError.  After an error the file has the old name, or the
+    new one where only fsync failed, or both.
+    """
+    try:
+        _renameat2(old, new, _RENAME_NOREPLACE)
+    except OSError as error:
+        if error.errno not in _NOT_SUPPORTED:
+            raise
+        _link_then_unlink(old, new)
+    else:
+        fsync_dir(new.parent)  # First: until the new name is durable, the old one may be all that a power cut leaves.
+    fsync_dir(old.parent)
+
+
+def _renameat2(old: Path, new: Path, flags: int) -> None:
+    """The system call, which Python lacks.  Raises OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    paths = (_AT_FDCWD, os.fsencode(old), _AT_FDCWD, os.fsencode(new))
+    if hasattr(libc, "renameat2"):
+        failed = libc.renameat2(*paths, flags)
+    elif os.uname().machine in _RENAMEAT2 and sys.maxsize > 1 << 32:
+        failed = libc.syscall(ctypes.c_long(_RENAMEAT2[os.uname().machine]), *paths, flags)
+    else:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    if failed:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), os.fspath(old), None, os.fspath(new))
+
+
+def _link_then_unlink(old: Path, new: Path) -> None:
+    try:
+        os.link(old, new, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in (*_NOT_SUPPORTED, errno.EPERM, errno.EMLINK):
+            raise
+        raise OSError(error.errno, "its file system can neither rename without overwriting nor make links") from error
+    fsync_dir(new.parent)
+    try:
+        os.unlink(old)
+    except OSError as error:
+        # Only a refusal is certain to have left the old name; after any other error the new one may be the last.
+        if error.errno in _REFUSED:
+            discard(new)
+        raise
 
 
 def unlink(path: Path) -> None:

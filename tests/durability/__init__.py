@@ -1,4 +1,4 @@
-"""Five harnesses that try to make the store lose something, each with planted defects that it must catch.
+"""Harnesses that try to make the store lose something, each with planted defects that it must catch.
 
 =============  =====================================================================================
 ``model``      what the store must hold after each operation, and the check of a reopened index
@@ -8,5 +8,8 @@
 ``readers``    processes that search while another adds, deletes, compacts and swaps generations
 =============  =====================================================================================
 
-``mutants`` holds the planted defects.  ``tools/torture.py`` runs the long form.
+``training`` kills a trainer.  ``moves`` is what ``dups --apply`` and ``--undo`` do with picture folders, which
+``move_kills``, ``move_faults`` and ``move_powerloss`` try in the same three ways.
+
+``mutants`` and ``move_defects`` hold the planted defects.  ``tools/torture.py`` runs the long form.
 """

@@ -127,9 +127,18 @@ def _pieces(change: Change, block: int) -> Iterator[Change]:
 def crash(disk: Disk, outcome: Outcome) -> Tree:
     """What is found after a power cut."""
     files: dict[int, bytes] = {}
+    reached: dict[int, bool] = {}
+
+    def names(folder: Folder) -> list[bool]:
+        """Which names have reached the disk, where the half of a rename that comes first decides for its twin."""
+        for change, kept in zip(folder.pending, outcome.names(folder), strict=True):
+            reached.setdefault(id(change), kept)
+            if change.twin is not None:
+                reached.setdefault(id(change.twin), reached[id(change)])
+        return [reached[id(change)] for change in folder.pending]
 
     def walk(folder: Folder, above: bytes) -> Iterator[tuple[bytes, bytes | None]]:
-        for name, inode in folder.kept(outcome.names(folder)).items():
+        for name, inode in folder.kept(names(folder)).items():
             if isinstance(inode, Folder):
                 yield above + name, None
                 yield from walk(inode, above + name + b"/")
@@ -148,12 +157,17 @@ def crashes(disk: Disk, seed: str) -> Iterator[tuple[str, Tree]]:
 
 
 def materialise(tree: Tree, root: Path) -> None:
-    """Make a real folder of it."""
+    """Make a real folder of it.  Where one file has two names, ``crash`` gives both the same object."""
     top = os.fsencode(root)
     os.mkdir(top, 0o700)
+    made: dict[int, bytes] = {}
     for path, content in tree.items():
         if content is None:
             os.mkdir(top + b"/" + path, 0o700)
+            continue
+        first = made.setdefault(id(content), path)
+        if first != path and len(content) > 1:  # Python has but one object for each shorter one.
+            os.link(top + b"/" + first, top + b"/" + path)
             continue
         fd = os.open(top + b"/" + path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(fd, "wb", buffering=0) as file:

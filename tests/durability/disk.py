@@ -76,11 +76,23 @@ class File:
 
 
 @dataclass(eq=False, slots=True)
+class Naming:
+    """A change of a name that is not durable yet: an inode that gets it, or None, which takes it away.
+
+    twin: the other half of a rename that no power cut can tear; None once either half is durable.
+    """
+
+    name: bytes
+    inode: Inode | None
+    twin: Naming | None = None
+
+
+@dataclass(eq=False, slots=True)
 class Folder:
-    """An inode that holds names.  A pending name of None is a removal."""
+    """An inode that holds names."""
 
     durable: dict[bytes, Inode] = field(default_factory=dict)
-    pending: list[tuple[bytes, Inode | None]] = field(default_factory=list)
+    pending: list[Naming] = field(default_factory=list)
 
     def current(self) -> dict[bytes, Inode]:
         """The names that a reader sees now."""
@@ -89,16 +101,19 @@ class Folder:
     def kept(self, which: list[bool]) -> dict[bytes, Inode]:
         """The names when only some of the pending changes have reached the disk."""
         names = dict(self.durable)
-        for (name, inode), reached in zip(self.pending, which, strict=True):
-            if reached and inode is None:
-                names.pop(name, None)
-            elif reached and inode is not None:
-                names[name] = inode
+        for change, reached in zip(self.pending, which, strict=True):
+            if reached and change.inode is None:
+                names.pop(change.name, None)
+            elif reached and change.inode is not None:
+                names[change.name] = change.inode
         return names
 
     def sync(self) -> None:
-        """All names have reached the disk."""
+        """All names have reached the disk; the other half of a rename need not have."""
         self.durable = self.current()
+        for change in self.pending:
+            if change.twin is not None:
+                change.twin.twin = None
         self.pending.clear()
 
 
@@ -106,10 +121,18 @@ Inode = File | Folder
 
 
 class Disk:
-    """Everything under one folder, which is itself durable."""
+    """Everything under one folder, which is itself durable.
 
-    def __init__(self) -> None:
+    start: what is there, and durable, at the beginning.  atomic: a power cut leaves both halves of a rename undone or
+    done while neither was made durable, as journaling file systems do and POSIX does not promise.
+    """
+
+    def __init__(self, start: Tree | None = None, atomic: bool = False) -> None:
         self.root = Folder()
+        self._atomic = atomic
+        for path, content in (start or {}).items():
+            self.name(path, Folder() if content is None else File(content))
+            self.sync()
 
     def find(self, path: bytes) -> Inode | None:
         """The inode at a relative path, as a reader sees it now."""
@@ -120,19 +143,21 @@ class Disk:
             inode = names[name]
         return inode
 
-    def name(self, path: bytes, inode: Inode | None) -> None:
+    def name(self, path: bytes, inode: Inode | None) -> Naming:
         """Give an inode a name, or take the name away."""
         *above, last = parts(path)
         folder = self.find(b"/".join(above))
         if not isinstance(folder, Folder):
             raise KeyError(path)
-        folder.pending.append((last, inode))
+        folder.pending.append(change := Naming(last, inode))
+        return change
 
     def rename(self, old: bytes, new: bytes) -> None:
-        """Two changes of names; the one may reach the disk without the other."""
+        """Two changes of names; the one may reach the disk without the other, unless renames are atomic."""
         inode = self.find(old)
-        self.name(new, inode)
-        self.name(old, None)
+        there, gone = self.name(new, inode), self.name(old, None)
+        if self._atomic:
+            there.twin, gone.twin = gone, there
 
     def sync(self) -> None:
         """All of it has reached the disk."""
@@ -150,7 +175,7 @@ class Disk:
             found[id(inode)] = inode
             if isinstance(inode, Folder):
                 stack.extend(inode.durable.values())
-                stack.extend(below for _, below in inode.pending if below is not None)
+                stack.extend(change.inode for change in inode.pending if change.inode is not None)
         return list(found.values())
 
     def tree(self) -> Tree:

@@ -148,6 +148,10 @@ class Shim:
         """The disk is well again."""
         self._library.fault_disarm()
 
+    def plain_renames(self) -> None:
+        """From now on this file system cannot rename without overwriting."""
+        self._library.fault_plain()
+
     @property
     def names(self) -> str:
         """One letter for each call so far."""

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -18,7 +18,7 @@ from typing import Any
 import xxhash
 
 from tests.durability.crash import KINDS, crashes, materialise, read_tree
-from tests.durability.disk import Tree
+from tests.durability.disk import Disk, Tree
 from tests.durability.replay import Replay
 from tests.durability.trace import Event, read_trace, record
 from tests.durability.zygote import ROOT, Ended, Zygote
@@ -78,13 +78,19 @@ def record_work(folder: Path, seed: int, last: int, mutant: str = "") -> list[Ev
     """Run a writer under strace, in ``folder``/disk, and read the recording."""
     (folder / "disk").mkdir(parents=True)
     arguments = (str(folder / "disk" / "store"), str(folder / "log"), str(seed), str(last), mutant)
-    script = "import sys; from tests.durability.powerloss import recorded; recorded(*sys.argv[1:])"
+    return record_call("tests.durability.powerloss:recorded", arguments, folder / "trace")
+
+
+def record_call(function: str, arguments: Sequence[str], trace: Path, inject: Sequence[str] = ()) -> list[Event]:
+    """Run a function ``module:name`` of strings under strace, and read the recording."""
+    module, _, name = function.partition(":")
+    script = f"import sys; from {module} import {name}; {name}(*sys.argv[1:])"
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    process = record([sys.executable, "-c", script, *arguments], folder / "trace", env)
+    process = record([sys.executable, "-c", script, *arguments], trace, env, inject)
     if process.wait() != 0:
         raise RuntimeError(f"the recorded writer ended with {process.returncode}")
-    events = read_trace(folder / "trace")
-    (folder / "trace").unlink()
+    events = read_trace(trace)
+    trace.unlink()
     return events
 
 
@@ -96,13 +102,20 @@ def recorded(root: str, log: str, seed: str, last: str, mutant: str) -> None:
 
 
 def power_cuts(
-    events: list[Event], disk: Path, log: Path, seed: int, share: float = 1.0
+    events: list[Event],
+    disk: Path,
+    log: Path,
+    seed: int,
+    share: float = 1.0,
+    start: Disk | None = None,
+    end: Path | None = None,
 ) -> Iterator[tuple[str, int, Tree]]:
     """(where from, operations acknowledged, folder) at every call that changed something, or a share of them.
 
+    start: the disk at the beginning, empty unless given.  end: where the real folder is now, if not in its place.
     At the end the model must be what the real folder is: then it has understood every call.
     """
-    replay, acked, random = Replay(disk), -1, Random(seed)
+    replay, acked, random = Replay(disk, start), -1, Random(seed)
     for at, event in enumerate(replay.run(events)):
         told = _told(event, log)
         if told[:1] == [b"ack"]:
@@ -110,7 +123,7 @@ def power_cuts(
         if (told or _changes(event, disk)) and random.random() < share:
             for kind, tree in crashes(replay.disk, f"{seed} {at}"):
                 yield f"{kind} at call {at} ({event.name})", acked, tree
-    if _comparable(replay.disk.tree()) != _comparable(read_tree(disk)):
+    if _comparable(replay.disk.tree()) != _comparable(read_tree(end or disk)):
         raise RuntimeError("the model disk and the real one differ at the end: a call was not understood")
 
 
@@ -145,12 +158,13 @@ def _digest(acked: int, tree: Tree) -> bytes:
 class Inspector:
     """Looks at suspects in forks of several zygotes, while the next ones are made."""
 
-    def __init__(self, zygotes: list[Zygote], seed: int) -> None:
+    def __init__(self, zygotes: list[Zygote], seed: int, check: str = CHECK) -> None:
         self._free: SimpleQueue[Zygote] = SimpleQueue()
         for zygote in zygotes:
             self._free.put(zygote)
         self._pool = ThreadPoolExecutor(len(zygotes))
         self._seed = seed
+        self._check = check
         self._asked: list[Future[list[str]]] = []
 
     def look(self, suspects: list[Suspect]) -> None:
@@ -191,7 +205,7 @@ class Inspector:
         """The problems of each suspect, up to one that killed the process."""
         results = suspects[0].root.with_name(suspects[0].root.name + ".results")
         places = [(str(s.root / "store"), s.acked) for s in suspects]
-        ended = zygote.call(CHECK, places=places, seed=self._seed, results=str(results))
+        ended = zygote.call(self._check, places=places, seed=self._seed, results=str(results))
         told = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
         results.unlink(missing_ok=True)
         return told, ended
@@ -205,16 +219,32 @@ def run(zygotes: list[Zygote], folder: Path, seed: int, last: int, most: int, mu
     figures = PowerLoss(seeds=1)
     events = record_work(folder, seed, last, mutant)
     disk, log = folder / "disk", folder / "log"
+    cuts = power_cuts(events, disk, log, seed, share=share_of(events, disk, log, most))
+    inspect(Inspector(zygotes, seed), cuts, folder, seed, most, figures, until_one=bool(mutant))
+    return figures
+
+
+def share_of(events: list[Event], disk: Path, log: Path, most: int) -> float:
+    """At which share of the calls to cut, for so many states; about two of the six outcomes repeat another."""
     points = sum(1 for event in events if _told(event, log) or _changes(event, disk))
-    # About two of the six outcomes repeat another.
-    cuts = power_cuts(events, disk, log, seed, share=min(1.0, most / (3.5 * points)))
-    inspector = Inspector(zygotes, seed)
+    return min(1.0, most / (3.5 * points))
+
+
+def inspect(
+    inspector: Inspector,
+    cuts: Iterator[tuple[str, int, Tree]],
+    folder: Path,
+    seed: int,
+    most: int,
+    figures: PowerLoss,
+    until_one: bool,
+) -> None:
+    """Look at the different states among power cuts, and count them; until one is wrong, or at all."""
     for suspects in _batches(_suspects(cuts, folder, seed, most, figures)):
         inspector.look(suspects)
-        if mutant and inspector.failed:
+        if until_one and inspector.failed:
             break
     figures.failures = inspector.failures()
-    return figures
 
 
 def _suspects(

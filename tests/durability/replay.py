@@ -28,8 +28,8 @@ class Handle:
 class Replay:
     """Replays events on a model disk and says, before anything becomes durable, that a power cut may come."""
 
-    def __init__(self, root: Path) -> None:
-        self.disk = Disk()
+    def __init__(self, root: Path, disk: Disk | None = None) -> None:
+        self.disk = disk or Disk()
         self._root = os.fsencode(root)
         self._handles: dict[int, Handle] = {}
         self._durable: Callable[[], None] | None = None

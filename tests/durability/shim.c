@@ -2,7 +2,7 @@
  *
  * Preloaded into a process, it does nothing until that process calls fault_arm.  Then it counts every such call
  * and, at the k-th, returns an error or writes only half.  fault_calls tells how many there were, and
- * fault_names what they were, one letter each.
+ * fault_names what they were, one letter each.  After fault_plain, renameat2 knows no flags, as on some file systems.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -17,12 +17,12 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { NEVER, EIO_ONCE, ENOSPC_FROM_THEN_ON, SHORT_ONCE };
+enum { NEVER, EIO_ONCE, ENOSPC_FROM_THEN_ON, SHORT_ONCE, SHORT_THEN_ENOSPC };
 enum { MOST = 1 << 16 };
 
 static char folder[PATH_MAX];
 static long armed_at, calls, struck;
-static int kind;
+static int kind, plain;
 static char names[MOST];
 
 void fault_arm(const char *under, long k, int what) {
@@ -32,6 +32,7 @@ void fault_arm(const char *under, long k, int what) {
     calls = struck = 0;
 }
 void fault_disarm(void) { kind = NEVER; folder[0] = 0; }
+void fault_plain(void) { plain = 1; }
 long fault_calls(void) { return calls; }
 long fault_struck(void) { return struck; }
 const char *fault_names(void) { return names; }
@@ -62,7 +63,8 @@ static int strike(char name) {
     if (k < MOST) names[k - 1] = name;
     if (kind == EIO_ONCE && k == armed_at) { struck++; return EIO; }
     if (kind == ENOSPC_FROM_THEN_ON && k >= armed_at && strchr("wtolm", name)) { struck++; return ENOSPC; }
-    if (kind == SHORT_ONCE && k == armed_at && name == 'w') { struck++; return -1; }
+    if (kind == SHORT_THEN_ENOSPC && k > armed_at && strchr("wtolm", name)) { struck++; return ENOSPC; }
+    if (kind >= SHORT_ONCE && k == armed_at && name == 'w') { struck++; return -1; }
     return 0;
 }
 
@@ -127,6 +129,7 @@ int renameat(int d, const char *a, int e, const char *b) {
 }
 int renameat2(int d, const char *a, int e, const char *b, unsigned flags) {
     REAL(int, "renameat2", int, const char *, int, const char *, unsigned);
+    if (plain && flags) { errno = EINVAL; return -1; }
     FAIL(at_under(d, a) || at_under(e, b), 'r');
     return real(d, a, e, b, flags);
 }

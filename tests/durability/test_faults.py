@@ -11,6 +11,7 @@ import pytest
 
 from tests.durability import tinystore
 from tests.durability.faults import DEFECTS, KINDS, Faults, Saboteur
+from tests.durability.move_faults import FAULTS
 from tests.durability.zygote import Zygote
 
 pytestmark = pytest.mark.torture
@@ -53,6 +54,27 @@ def test_the_shim_fails_exactly_the_call_it_is_told_to(shim: Path, tmp_path: Pat
     calls, error, acked, held = tiny(shim, tmp_path / "short", 2, KINDS["short write"])
     assert calls.startswith("owwsrs")
     assert (error, acked) == ("", tinystore.VALUES)
+    calls, error, acked, _ = tiny(shim, tmp_path / "torn", 2, FAULTS["short write, then ENOSPC"])
+    assert calls.startswith("oww") and "No space left" in error
+    assert acked == 0
+
+
+def test_the_shim_plays_a_file_system_that_cannot_rename_without_overwriting(shim: Path, tmp_path: Path) -> None:
+    script = """
+import ctypes, errno, sys
+libc = ctypes.CDLL(None, use_errno=True)
+for plain in (False, True):
+    if plain:
+        libc.fault_plain()
+    for flags in (1, 0):
+        open("a", "w").close()
+        failed = libc.renameat2(-100, b"a", -100, b"b%d" % flags, flags)
+        print(errno.errorcode[ctypes.get_errno()] if failed else "done")
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, "LD_PRELOAD": str(shim)}, cwd=tmp_path, capture_output=True
+    )
+    assert told.stdout.split() == [b"done", b"done", b"EINVAL", b"done"]
 
 
 @pytest.mark.parametrize(

@@ -83,9 +83,12 @@ def find_strace() -> str | None:
     return shutil.which("strace")
 
 
-def record(command: Sequence[str], out: Path, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
-    """Start a command under strace, which writes to ``out``."""
+def record(
+    command: Sequence[str], out: Path, env: dict[str, str] | None = None, inject: Sequence[str] = ()
+) -> subprocess.Popen[bytes]:
+    """Start a command under strace, which writes to ``out``.  inject: as of ``strace -e inject``, what calls return."""
     options = ["-f", "-y", "-xx", "-s", "16777216", "-e", "trace=" + ",".join(CALLS), "-e", "signal=none"]
+    options += [word for what in inject for word in ("-e", "inject=" + what)]
     strace = find_strace()
     if strace is None:
         raise TraceError("strace is not installed; type: apt-get install strace")

@@ -16,6 +16,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from tests.durability.filecalls import counted
 from tests.durability.zygote import ROOT, Zygote
 
 sys.path[:0] = [str(ROOT / "tests")]
@@ -56,7 +57,7 @@ def work(folder: str, model: str, table: str, log: str, resume: bool, mutant: st
 
     torch.set_num_threads(1)
     _plant(mutant)
-    calls = _counted(die_at)
+    calls = counted(die_at)
     fd = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def tell(now: Moment) -> None:
@@ -66,31 +67,6 @@ def work(folder: str, model: str, table: str, log: str, resume: bool, mutant: st
     config = TrainConfig(what="heads", batch=4, epochs=4, lr_heads=0.02, evaluate_every=1, patience=0, ema=0.5)
     report = train(read_pairs(table), Path(folder), encoder=model, config=config, resume=resume, on_moment=tell)
     return [report.steps, calls[0]]
-
-
-def _counted(die_at: int) -> list[int]:
-    """Count the calls that change files, in a list of one, and die at one of them."""
-    from vsearch import files
-
-    calls = [0]
-
-    def wrapped(name: str) -> None:
-        call = getattr(files, name)
-
-        def counting(*arguments: Any) -> Any:
-            calls[0] += 1
-            if calls[0] == die_at:
-                if name == "write_all":
-                    fd, data, offset = arguments
-                    call(fd, memoryview(data).cast("B")[: len(data) // 2], offset)
-                os.kill(os.getpid(), signal.SIGKILL)
-            return call(*arguments)
-
-        setattr(files, name, counting)
-
-    for name in ("create", "write_all", "fsync", "fsync_dir", "make_dir", "rename", "unlink"):
-        wrapped(name)
-    return calls
 
 
 def _plant(mutant: str) -> None:

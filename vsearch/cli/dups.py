@@ -16,7 +16,7 @@ from vsearch.cli.where import find_index, index_option
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from vsearch.duplicates import Duplicates, Group, Picture
+    from vsearch.duplicates import Duplicates, Group, Moved, Picture
     from vsearch.index import Index
 
 
@@ -126,16 +126,14 @@ def _apply(index: Index, plan: Duplicates, folder: str, as_json: bool) -> int:
 
     done, journal = index.move_duplicates(plan, folder)
     moved = [one for one in done if one.to is not None]
-    for one in done:
-        if one.to is None:
-            say(f"{os.fsdecode(one.path)}: left where it is: {one.why}")
+    _say_why(done)
     if as_json:
         emit("".join(json_line({**path_fields(one.path), "to": path_fields(one.to or b"")}) for one in moved).encode())
     else:
         emit(f"{len(moved):,} pictures moved to {printable(folder)}\n")
     if moved:
         say(f"to move them back: vsearch dups --undo {journal}")
-    return Exit.DONE if len(moved) == len(done) else Exit.SOME_FAILED
+    return Exit.SOME_FAILED if any(one.why for one in done) else Exit.DONE
 
 
 def _undo(journal: Path, as_json: bool) -> int:
@@ -143,11 +141,19 @@ def _undo(journal: Path, as_json: bool) -> int:
     from vsearch.present import json_line
 
     done = undo(journal)
-    back = sum(one.to is not None for one in done)
-    for one in done:
-        if one.to is None:
-            say(f"{os.fsdecode(one.path)}: left where it is: {one.why}")
-    emit(json_line({"moved": back}).encode("utf-8") if as_json else f"{back:,} pictures moved back\n")
+    back = sum(one.to is not None for one in done.files)
+    _say_why(done.files)
+    for number in done.damaged:
+        say(f"{journal}: line {number} is damaged; what it names was not moved back")
+    told = {"moved": back, "damaged_lines": list(done.damaged)}
+    emit(json_line(told).encode("utf-8") if as_json else f"{back:,} pictures moved back\n")
     if back:
         say("to find them again: vsearch index FOLDER")
-    return Exit.DONE if back == len(done) else Exit.SOME_FAILED
+    return Exit.SOME_FAILED if done.damaged or any(one.why for one in done.files) else Exit.DONE
+
+
+def _say_why(files: Iterable[Moved]) -> None:
+    for one in files:
+        if one.why:
+            where = "left where it is" if one.to is None else f"moved to {os.fsdecode(one.to)}"
+            say(f"{os.fsdecode(one.path)}: {where}: {one.why}")

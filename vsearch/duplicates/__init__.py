@@ -6,5 +6,6 @@ from vsearch.duplicates.apply import move, undo
 from vsearch.duplicates.find import Search, find
 from vsearch.duplicates.groups import Keep
 from vsearch.duplicates.plan import Duplicates, Group, Picture
+from vsearch.moving import Moved, Undone
 
-__all__ = ["Duplicates", "Group", "Keep", "Picture", "Search", "find", "move", "undo"]
+__all__ = ["Duplicates", "Group", "Keep", "Moved", "Picture", "Search", "Undone", "find", "move", "undo"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vsearch import moving
 from vsearch.duplicates.plan import Duplicates
-from vsearch.errors import QueryError
+from vsearch.errors import IndexNotWritable, QueryError
 from vsearch.moving import Expected, Moved, Mover
 from vsearch.store import Batch, Snapshot, Store
 from vsearch.store.records import MISSING
@@ -26,17 +26,24 @@ def move(store: Store, plan: Duplicates, folder: Path) -> tuple[list[Moved], Pat
     with Mover(target) as mover:
         for group in plan.groups:
             kept = Expected(group.kept.raw_path, group.kept.content)
-            told = [mover.move(Expected(other.raw_path, other.content), kept) for other in group.others]
-            done += told
-            _mark(store, {other.id for other, moved in zip(group.others, told, strict=True) if moved.to is not None})
+            earlier = {other.id for other in group.others if mover.has_moved(other.raw_path)}
+            others = [other for other in group.others if other.id not in earlier]
+            moved = {other.id: mover.move(Expected(other.raw_path, other.content), kept) for other in others}
+            done += moved.values()
+            _mark(store, earlier | {id for id, one in moved.items() if one.to is not None}, mover.journal)
     return done, mover.journal
 
 
-def _mark(store: Store, ids: set[int]) -> None:
+def _mark(store: Store, ids: set[int], journal: Path) -> None:
     """Take moved pictures out of the results, as ``index`` does with what is gone."""
-    with store.snapshot() as snapshot:
-        records = {id: record for id in ids if (record := snapshot.record(id)) is not None}
-    store.commit(Batch(updates={id: replace(r, flags=r.flags | MISSING) for id, r in records.items()}))
+    if not ids:
+        return
+    try:
+        with store.snapshot() as snapshot:
+            records = {id: record for id in ids if (record := snapshot.record(id)) is not None}
+        store.commit(Batch(updates={id: replace(r, flags=r.flags | MISSING) for id, r in records.items()}))
+    except IndexNotWritable as error:
+        raise type(error)(f"{error}. To move back what was moved: vsearch dups --undo {journal}") from error
 
 
 def check_folder(snapshot: Snapshot, root: Path, plan: Duplicates, folder: Path) -> None:
