@@ -58,6 +58,7 @@ def index(photos, tmp_path, monkeypatch):
 
     usual, by_name = load._make, load._full_name
     monkeypatch.setattr(load, "_full_name", lambda name: name if name == "turned" else by_name(name))
+    monkeypatch.setattr(load.known, "check", lambda name, origin: None)
     monkeypatch.setattr(load, "_make", lambda full, *rest: Turned() if full == "turned" else usual(full, *rest))
     with vsearch.create(tmp_path / "x.vsearch", encoder="toy") as index:
         index.add(vsearch.folder(photos))

@@ -16,7 +16,10 @@ KEPT = ("mean", "std", "interpolation", "resize_mode", "quick_gelu")
 
 
 def listed() -> dict[str, dict[str, Any]]:
-    """Model and tag → repository of the hub, weights file in it (empty for the usual one), preprocessing, activation."""
+    """Model and tag → repository of the hub, weights file in it, preprocessing, activation.
+
+    The usual file is an empty name.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import open_clip
