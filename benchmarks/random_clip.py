@@ -9,10 +9,12 @@ import json
 import sys
 import warnings
 from pathlib import Path
+from random import Random
 
 from venvs import CACHE, python_of
 
 SEED = 0
+_PLAIN = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 RCLIP_MODEL = "ViT-B-32-256-datacomp_s34b_b86k"  # rclip's architecture, and the folder in which it looks for it
 
@@ -38,7 +40,55 @@ def _write(name: str, folder: Path) -> None:
     save_file({key: t.contiguous() for key, t in model.state_dict().items()}, folder / "open_clip_model.safetensors")
     preprocess = {"mean": MEAN, "std": STD, "interpolation": "bicubic", "resize_mode": "shortest"}
     told = {"model_cfg": open_clip.get_model_config(name), "preprocess_cfg": preprocess}
+    if told["model_cfg"]["text_cfg"].get("hf_tokenizer_name"):
+        _tokenizer(folder, told["model_cfg"]["text_cfg"]["vocab_size"])
     (folder / "open_clip_config.json").write_text(json.dumps(told))
+
+
+def _tokenizer(folder: Path, words: int = 256_000) -> None:
+    """A byte-pair tokenizer with as many tokens as SigLIP2's, of random syllables: as large and as slow to read."""
+    random = Random(SEED)
+    letters = [chr(code) for code in (*range(33, 127), *range(0xA1, 0x17F))] + ["\u2581"]
+    marks = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
+    vocabulary = {token: number for number, token in enumerate((*marks, *letters))}
+    known, merges = list(letters), []
+    while len(vocabulary) < words:
+        first, second = random.choice(known), random.choice(known[:2000])
+        if len(first) + len(second) <= 14 and first + second not in vocabulary:
+            vocabulary[first + second] = len(vocabulary)
+            known.append(first + second)
+            merges.append([first, second])
+    special = [{"id": n, "content": mark, "special": True, **_PLAIN} for n, mark in enumerate(marks)]
+    eos = {"id": "<eos>", "ids": [1], "tokens": ["<eos>"]}
+    told = {
+        "version": "1.0",
+        "added_tokens": special,
+        "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"},
+        "pre_tokenizer": {
+            "type": "Split",
+            "pattern": {"String": " "},
+            "behavior": "MergedWithPrevious",
+            "invert": False,
+        },
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": [{"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "<eos>", "type_id": 0}}],
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+            "special_tokens": {"<eos>": eos},
+        },
+        "model": {
+            "type": "BPE",
+            "unk_token": "<unk>",
+            "fuse_unk": True,
+            "byte_fallback": True,
+            "vocab": vocabulary,
+            "merges": merges,
+        },
+    }
+    (folder / "tokenizer.json").write_text(json.dumps(told, ensure_ascii=False), encoding="utf-8")
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "padding_side": "right"}
+    settings |= {f"{name}_token": f"<{name}>" for name in ("pad", "eos", "bos", "unk", "mask")}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
 
 
 def rclip_folder(name: str) -> Path:

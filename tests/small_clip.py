@@ -26,9 +26,10 @@ def save_model(folder: Path, seed: int = 0, preprocess: dict[str, Any] = PREPROC
     """Write the model, with changes to its configuration, and return its folder."""
     folder.mkdir(exist_ok=True)
     model = {**MODEL, **changes}
-    told = {"model_cfg": model, "preprocess_cfg": preprocess}
+    told = {"model_cfg": dict(model), "preprocess_cfg": preprocess}
     (folder / "open_clip_config.json").write_text(json.dumps(told))
     torch.manual_seed(seed)
-    network = open_clip.model.CLIP(**model)
+    kind = open_clip.CustomTextCLIP if model.pop("custom_text", False) else open_clip.CLIP
+    network = kind(**model)
     save_file(network.state_dict(), folder / "open_clip_model.safetensors")
     return folder

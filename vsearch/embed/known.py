@@ -36,8 +36,8 @@ def check(name: str, origin: str) -> None:
     repository = _REPOSITORY.fullmatch(name)
     if not repository and not (name.startswith(_FOLDER) and _is_plain(name.removeprefix(_FOLDER))):
         raise EncoderError(
-            f"{origin} names the encoder {name!r}, which is no name that vsearch writes, and is not loaded. If you made "
-            "it with an encoder object of your own, pass that to vsearch.open(path, encoder=...). If it comes from "
+            f"{origin} names the encoder {name!r}, which is no name that vsearch writes, and is not loaded. If it was "
+            "made with an encoder object of your own, pass that to vsearch.open(path, encoder=...). If it comes from "
             "somebody else, it is damaged or meant to do harm"
         )
     if DATA.recall(KIND, name) or (repository and hub.cached(repository[1], *hub.WEIGHT_FILES)):

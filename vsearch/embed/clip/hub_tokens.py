@@ -12,14 +12,14 @@ from vsearch.embed.clip.configuration import Text
 from vsearch.embed.clip.fingerprint import state_of
 from vsearch.embed.clip.source import Found
 from vsearch.embed.clip.tokens import CLEANING
-from vsearch.errors import EncoderError
+from vsearch.errors import EncoderError, VsearchError
 from vsearch.remembered import CACHE
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 TOKENIZER, SETTINGS = "tokenizer.json", "tokenizer_config.json"
-KIND = "tokenizer-agrees"
+KIND = "tokenizer-padding"
 PROBES = (
     *("a photo of a dog", "", " ", "red apple on a wooden table", "A  DOG\tand\n\na cat ", "it's Bob's & Ann's"),
     *("Straße, Äpfel, naïve café", "犬の写真", "صورة كلب", "кошка", "\N{DOG FACE}\N{ZERO WIDTH JOINER}\N{CAT FACE}"),
@@ -31,8 +31,8 @@ PROBES = (
 class HubTokens:
     """Texts to tokens of a fixed length, as open_clip's ``HFTokenizer`` makes them.  Thread-safe."""
 
-    def __init__(self, path: Path, text: Text) -> None:
-        """path: of ``tokenizer.json``, with its settings beside it.  Raises EncoderError."""
+    def __init__(self, path: Path, text: Text, side: str) -> None:
+        """path: of ``tokenizer.json``, with its settings beside it.  side: where it is padded.  Raises EncoderError."""
         options = text.tokenizer_kwargs
         self.context = text.context_length
         self._clean = CLEANING[(options.clean if options else None) or "whitespace"]
@@ -44,7 +44,6 @@ class HubTokens:
             raise EncoderError(
                 f"{path}: there is no token to pad with, so it is no tokenizer for {self.context} tokens"
             )
-        side = str(settings.get("padding_side", "right"))
         self._tokenizer.enable_padding(length=self.context, pad_id=pad, pad_token=padding, direction=side)
         self._tokenizer.enable_truncation(self.context, direction=str(settings.get("truncation_side", "right")))
         stripped = options is not None and options.strip_sep_token
@@ -69,20 +68,36 @@ def tokens_of(found: Found) -> HubTokens | None:
     if text.tokenizer_mode is not None:
         return None
     path = (found.tokenizer or _fetched(name)) / TOKENIZER
-    made = HubTokens(path, text)
+    if not path.is_file():
+        raise EncoderError(f"{path} is missing, the tokenizer of the model; vsearch reads no tokenizer of another form")
     key = f"{state_of(path)} {text.context_length} {text.tokenizer_kwargs!r}"
-    agrees = CACHE.recall(KIND, key)
-    if agrees is None:
-        agrees = made(PROBES) == _by_transformers(found)
-        CACHE.remember(KIND, key, agrees)
-    return made if agrees else None
+    side = CACHE.recall(KIND, key)
+    if side not in ("right", "left", ""):
+        side = _agreeing_side(path, found)
+        CACHE.remember(KIND, key, side)
+    return HubTokens(path, text, side) if side else None
 
 
-def _by_transformers(found: Found) -> list[list[int]]:
+def _agreeing_side(path: Path, found: Found) -> str:
+    """Where texts are to be padded to get the tokens that transformers gives; empty where there is no such side."""
+    text = found.configuration.model.text_cfg
+    made = {side: HubTokens(path, text, side)(PROBES) for side in ("right", "left")}
+    wanted = _by_transformers(found, path)
+    return next((side for side, tokens in made.items() if tokens == wanted), "")
+
+
+def _by_transformers(found: Found, path: Path) -> list[list[int]]:
     from vsearch.embed.clip.whole import tokenizer_of
 
-    with hub.cache_only():
-        tokens: list[list[int]] = tokenizer_of(found)(list(PROBES)).tolist()
+    try:
+        with hub.cache_only():
+            tokens: list[list[int]] = tokenizer_of(found)(list(PROBES)).tolist()
+    except VsearchError:
+        raise
+    except Exception as error:  # whatever transformers raises for a tokenizer that it does not understand
+        raise EncoderError(
+            f"{path}: transformers cannot read this tokenizer ({error}). Copy the model again"
+        ) from error
     return tokens
 
 

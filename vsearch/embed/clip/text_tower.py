@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 BATCH_TOKENS = 1024
+FEW_ROWS, SMALL_PRODUCT = 24, 1 << 18
 
 
 class Shape(NamedTuple):
@@ -195,9 +196,24 @@ def _projection(tensors: Weights, prefix: str, width: int) -> tuple[Floats, Floa
 
 def _linear(x: Floats, weight: Floats, bias: Floats) -> Floats:
     # one product of all rows is faster than a stack of small ones
-    flat = x.reshape(-1, x.shape[-1]) @ weight.T
+    rows = x.reshape(-1, x.shape[-1])
+    flat = rows @ weight.T if len(rows) > FEW_ROWS else _few(rows, weight)
     flat += bias
     return flat.reshape(*x.shape[:-1], len(weight))
+
+
+def _few(rows: Floats, weight: Floats) -> Floats:
+    """The product of a few rows (n, in) and a matrix (out, in), a part of the matrix at a time.
+
+    It takes as long as reading the matrix does.  Of a large product OpenBLAS copies the parts first, which takes longer
+    than that, and it wakes threads that then wait for each other; up to 262,144 multiplications it does neither.
+    """
+    columns = np.ascontiguousarray(rows.T)
+    out = np.empty((len(weight), len(rows)), np.float32)
+    step = max(8, SMALL_PRODUCT // columns.size)
+    for at in range(0, len(weight), step):
+        np.matmul(weight[at : at + step], columns, out=out[at : at + step])
+    return np.ascontiguousarray(out.T)
 
 
 def _batches(lengths: list[int]) -> Iterator[list[int]]:
