@@ -35,7 +35,7 @@ def load_encoder(
     trial comes with the first use and takes a minute or more.
     Raises EncoderError for an unknown name, or one that cannot be compiled; EncoderUnavailable, EncoderMismatch.
     """
-    full = resolve(name)[0]
+    full = resolve(name, device)[0]
     known.note(full)
     return _load(full, device, expect, compiled)
 
@@ -84,16 +84,17 @@ def _load(
     return encoder
 
 
-def resolve(name: str) -> tuple[str, str]:
+def resolve(name: str, device: str | None = None) -> tuple[str, str]:
     """Full name of the encoder that ``name`` stands for, and one line that says why.
 
-    Reads no weights and imports no torch; ``auto`` may ask the hub, for two seconds at most.
+    device: as for ``load_encoder``; ``auto`` chooses by it.
+    Reads no weights, and imports no torch where no GPU is; ``auto`` may ask the hub, for two seconds at most.
     Raises EncoderError for a name that cannot be one.
     """
     if name == "auto":
         from vsearch.embed.auto import choose
 
-        return choose()
+        return choose(device)
     full = _full_name(name)
     return full, f"encoder {full}: as asked for"
 
