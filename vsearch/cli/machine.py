@@ -31,7 +31,7 @@ def models(as_json: bool) -> None:
     """List encoders with size and licence, and which are on this machine (--json: one object a line)."""
     from vsearch.embed import presets
     from vsearch.present import json_line
-    from vsearch.present.table import grid
+    from vsearch.present.grid import Grid
 
     known = presets()
     if as_json:
@@ -41,7 +41,7 @@ def models(as_json: bool) -> None:
         (p.name, "yes" if p.on_this_machine else "no", f"{p.megabytes:,} MB", str(p.dim), p.licence, p.note)
         for p in known
     ]
-    show(grid(("--encoder", "here", "size", "dim", "licence", "what for"), told))
+    show(Grid(("--encoder", "here", "size", "dim", "licence", "what for"), told))
 
 
 @click.command()
@@ -49,13 +49,13 @@ def models(as_json: bool) -> None:
 def doctor(as_json: bool) -> None:
     """Tell versions, hardware and encoders, for you and for reports. Takes some seconds."""
     from vsearch.present import json_line
-    from vsearch.present.table import grid
+    from vsearch.present.grid import Grid
 
     told = dict(_findings())
     if as_json:
         emit(json_line(told).encode("utf-8"))
     else:
-        show(grid((), list(told.items())))
+        show(Grid((), list(told.items())))
 
 
 def _findings() -> Iterator[tuple[str, str]]:
