@@ -42,13 +42,13 @@ def models(as_json: bool) -> None:
     """List encoders with what they weigh, what they find and in which languages (--json: one object a line)."""
     from vsearch.embed import presets
     from vsearch.present import json_line
-    from vsearch.present.table import grid
+    from vsearch.present.grid import Grid
 
     known = presets()
     if as_json:
         emit("".join(json_line(asdict(preset)) for preset in known).encode("utf-8"))
         return
-    show(grid(("--encoder", "here", "MB", "dim", "GFLOPs", "COCO", "ImageNet"), [*map(_figures, known)]))
+    show(Grid(("--encoder", "here", "MB", "dim", "GFLOPs", "COCO", "ImageNet"), [*map(_figures, known)]))
     width = min(shutil.get_terminal_size().columns, 100)
     told = [f"{p.name}: {p.note}. Texts in {p.languages}. {p.licence}." for p in known]
     fill = partial(textwrap.fill, width=width, subsequent_indent="    ", break_on_hyphens=False)
@@ -71,13 +71,13 @@ def _figures(preset: Preset) -> tuple[str, ...]:
 def doctor(as_json: bool) -> None:
     """Tell versions, hardware and encoders, for you and for reports. Takes some seconds."""
     from vsearch.present import json_line
-    from vsearch.present.table import grid
+    from vsearch.present.grid import Grid
 
     told = dict(_findings())
     if as_json:
         emit(json_line(told).encode("utf-8"))
     else:
-        show(grid((), list(told.items())))
+        show(Grid((), list(told.items())))
 
 
 def _findings() -> Iterator[tuple[str, str]]:
