@@ -81,7 +81,9 @@ def open_index(
     """Open an index for searching, and with ``write`` for changing it too.
 
     encoder: an object to use instead of loading the pinned one by name; it must have the same fingerprint.
-    Raises IndexNotFound, IndexLocked, FormatTooNew, IndexCorrupt, EncoderMismatch.
+    A process that was forked while the index was open can neither use nor open it: close it before forking and open it
+    in each process, or start processes with spawn or a fork server.
+    Raises IndexNotFound, IndexClosed, IndexLocked, FormatTooNew, IndexCorrupt, EncoderMismatch.
     """
     store = Store.open(Path(path), write=write)
     try:
