@@ -54,8 +54,10 @@ def _metrics(service: Service, _: schemas.Nothing) -> Response:
     return Response(service.metrics.text(), media_type=metrics.MEDIA_TYPE)
 
 
-def _session(service: Service, asked: schemas.Session, client: str = "") -> Response:
-    return Response(status_code=204, headers={"Set-Cookie": service.tokens.cookie(asked.token, client)})
+def _session(service: Service, asked: schemas.Session, request: Request) -> Response:
+    client = request.client.host if request.client else ""
+    cookie = service.tokens.cookie(asked.token, request.headers, client)
+    return Response(status_code=204, headers={"Set-Cookie": cookie})
 
 
 PICTURES = tuple(sorted(show.MEDIA_TYPES.values()))
@@ -83,7 +85,7 @@ async def respond(service: Service, endpoint: Endpoint, request: Request) -> Res
     asked = await (_body(request, endpoint.takes) if endpoint.takes else _parameters(request, endpoint.asks))
     given = (_id(request), asked) if endpoint.has_id else (asked,)
     if endpoint.answer is _session:
-        given = (*given, request.client.host if request.client else "")
+        given = (*given, request)
     if endpoint.cached:
         given = (*given, request.headers.get("if-none-match"))
     job = partial(_answered, endpoint, service, given)
@@ -110,7 +112,9 @@ async def _body(request: Request, schema: type[schemas.In]) -> Any:
         raise Refused(415, "NotJson", "send JSON, with Content-Type: application/json")
     if request.query_params:
         raise Refused(422, "Invalid", "this route takes its parameters in the body")
-    raw = await request.body()
+    raw = bytearray()  # not request.body(), which would stay as long as the request
+    async for piece in request.stream():
+        raw += piece
     try:
         return msgspec.json.decode(raw, type=schema)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
