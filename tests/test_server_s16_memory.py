@@ -2,6 +2,8 @@
 
 import random
 import socket
+import subprocess
+import sys
 import threading
 import time
 from contextlib import ExitStack
@@ -9,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from layer_rules import ROOT
 from serving import OPEN, TOKEN, Client, routes, serving
 
 from vsearch.server import Limits
@@ -160,6 +163,18 @@ def test_wrong_tokens_of_many_addresses_are_forgotten():
             tokens._too_many(str(number))
     assert list(tokens._wrong) == [str(number) for number in range(3000 - 1024, 3000)]
     assert max(map(len, tokens._wrong.values())) <= 21
+
+
+@pytest.mark.parametrize(
+    ("defect", "fault"), [("", '"faults": []'), ("bodies", "memory reached"), ("kept", "memory grew")]
+)
+def test_hostile_clients_cost_a_bounded_amount(defect: str, fault: str):
+    """200 of them for some seconds (tools/hostile_clients.py), and at servers with planted defects."""
+    words = ["--quick", *(["--defect", defect] if defect else [])]
+    run = [sys.executable, "tools/hostile_clients.py", *words]
+    ended = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert fault in ended.stdout, ended.stdout + ended.stderr
+    assert ended.returncode == (1 if defect else 0)
 
 
 def test_defaults():
