@@ -146,6 +146,13 @@ def test_heads_have_a_bound(server: Client, lines: bytes):
     assert status(answer) == (400 if refused else 200)
 
 
+def test_the_exchange_of_the_token_takes_no_thread(gallery: Path):
+    """A server that may work on nothing still lets in whoever has the token; so strangers cannot fill its queue."""
+    with serving(gallery, limits=Limits(threads=1, queue=-1)) as client:
+        assert client.get("/collections").status == 503
+        assert [client.post("/session", {"token": TOKEN}).status for _ in range(3)] == [204] * 3
+
+
 def test_cookies_are_read_as_they_stand(server: Client):
     """Without http.cookies, whose unquoting takes quadratic time: what is in quotes is not unquoted."""
     stranger = Client(server.host, server.port)

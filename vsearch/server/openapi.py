@@ -60,7 +60,7 @@ def _operation(endpoint: Endpoint, components: dict[str, Any]) -> dict[str, Any]
             "required": True,
             "content": {"application/json": {"schema": _reference(endpoint.takes)}},
         }
-    if endpoint.path == "/session":
+    if endpoint.public:
         told["security"] = []
     return told
 
