@@ -1,10 +1,15 @@
 """S17: a request ends where every other reader of it says so, or it is refused and the connection closed."""
 
+import io
+import json
 import re
 import socket
+from http.client import HTTPResponse
 
 import pytest
 from serving import TOKEN, Client
+
+from vsearch.server.guard import HEADERS
 
 HEAD = f"Host: localhost\r\nAuthorization: Bearer {TOKEN}\r\nContent-Type: application/json\r\n".encode()
 POST = b"POST /search HTTP/1.1\r\n" + HEAD
@@ -113,6 +118,16 @@ def exchanged(server: Client, sent: bytes) -> bytes:
     return answer
 
 
+class Received:
+    """What came over a connection, as http.client reads one."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def makefile(self, _: str) -> io.BytesIO:
+        return io.BytesIO(self.data)
+
+
 @pytest.mark.parametrize(("sent", "wanted"), REQUESTS.values(), ids=list(REQUESTS))
 def test_requests(server: Client, sent: bytes, wanted: int):
     behind = b"GET /nowhere HTTP/1.1\r\n" + HEAD + b"\r\n" if wanted == 400 else b""
@@ -139,3 +154,13 @@ def test_a_head_in_pieces_is_checked_as_a_whole(server: Client):
                 except ConnectionError:
                     break
             assert sock.recv(1 << 16).startswith(b"HTTP/1.1 %d " % wanted)
+
+
+def test_the_refusal_is_an_answer_like_others(server: Client):
+    """JSON with the headers of all answers, also behind the beginning of a body."""
+    for sent in (b"NONSENSE\r\n\r\n", posted(LENGTH, CHUNKED, body=CHUNKS), posted(CHUNKED, body=b"zzz\r\n")):
+        answer = HTTPResponse(Received(exchanged(server, sent)))  # type: ignore[arg-type]
+        answer.begin()
+        assert (answer.status, answer.headers["Connection"]) == (400, "close")
+        assert json.loads(answer.read())["error"]["kind"] == "NotHttp"
+        assert {name.lower() for name in HEADERS} <= {name.lower() for name in answer.headers}

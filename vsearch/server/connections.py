@@ -13,10 +13,14 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from vsearch.server import faults
+from vsearch.server.faults import Refused
+from vsearch.server.guard import RAW_HEADERS
 from vsearch.server.heads import StrictConnection
 from vsearch.server.settings import Limits
 
 _PIECE = 1 << 16  # bytes read at once: asyncio's 256 KiB of each connection would be there before anyone asks for them
+_NOT_HTTP = "this is no request of HTTP/1.1 of which it is clear where it ends, or its head is too long"
 
 
 class Connection(H11Protocol):
@@ -60,9 +64,12 @@ class Connection(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP; behind the beginning of another answer nothing can be said any more."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            super().send_400_response(msg)
-        else:
-            self.transport.close()
+            answer = faults.response(Refused(400, "NotHttp", _NOT_HTTP))
+            headers = [*answer.raw_headers, *RAW_HEADERS, (b"connection", b"close")]
+            start = h11.Response(status_code=400, headers=headers, reason=b"Bad Request")
+            for event in (start, h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event))
+        self.transport.close()
 
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection."""
