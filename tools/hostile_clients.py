@@ -63,7 +63,7 @@ EACH = MIB // 2  # bytes of a connection: what has come of a request, a piece of
 
 
 @dataclass
-class Seen:
+class Observations:
     """What happened.  memory: (seconds, bytes) of each look.  answers: statuses of the good client, with its times."""
 
     memory: list[tuple[float, int]] = field(default_factory=list)
@@ -94,15 +94,15 @@ class Seen:
         """What is wrong with it.  slack: bytes by which memory may have grown."""
         half, end, start = self.peak(0.25, 0.5), self.peak(0.75, 1), self.memory[0][1]
         room = COPIES * limits.bodies_bytes + CLIENTS * EACH
-        found = []
+        faults = []
         if end > 1.1 * half + slack:
-            found.append(f"memory grew from {half / MIB:.0f} to {end / MIB:.0f} MiB")
+            faults.append(f"memory grew from {half / MIB:.0f} to {end / MIB:.0f} MiB")
         if self.peak(0, 1) > start + room:
-            found.append(f"memory reached {self.peak(0, 1) / MIB:.0f} MiB of {(start + room) / MIB:.0f} that may be")
+            faults.append(f"memory reached {self.peak(0, 1) / MIB:.0f} MiB of {(start + room) / MIB:.0f} that may be")
         if set(self.answers) != {200}:
-            found.append(f"the good client got {dict(self.answers)}")
+            faults.append(f"the good client got {dict(self.answers)}")
         idle = [attack.__name__ for attack in ATTACKS if not self.attacks[attack.__name__]]
-        return found + [f"no client ended a {name}" for name in idle]
+        return faults + [f"no client ended a {name}" for name in idle]
 
 
 def make(place: Path) -> Path:
@@ -158,7 +158,7 @@ def anonymous(pid: int) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:"))
 
 
-async def attacked(target: Target, attack: Attack, seen: Seen) -> None:
+async def attacked(target: Target, attack: Attack, observations: Observations) -> None:
     """Attack again and again."""
     while True:
         with suppress(OSError):
@@ -166,12 +166,12 @@ async def attacked(target: Target, attack: Attack, seen: Seen) -> None:
             try:
                 await attack(target, reader, writer)
             finally:
-                seen.attacks[attack.__name__] += 1
+                observations.attacks[attack.__name__] += 1
                 writer.transport.abort()
         await asyncio.sleep(PAUSE)
 
 
-async def asked(target: Target, number: int) -> int:
+async def search_status(target: Target, number: int) -> int:
     """Ask for words as a good client does; returns the status, or 0 where there was no answer."""
     body = json.dumps({"parts": [{"text": f"red and {number}"}], "k": 5}).encode()
     lines = (JSON, target.right, b"Connection: close\r\n", b"Content-Length: %d\r\n" % len(body))
@@ -185,39 +185,39 @@ async def asked(target: Target, number: int) -> int:
     return int(answer.split(b" ")[1]) if answer.endswith(b"}") else 0
 
 
-async def good_client(target: Target, seen: Seen) -> None:
+async def good_client(target: Target, observations: Observations) -> None:
     """Ask one question after the other."""
     while True:
         began = time.perf_counter()
-        status = await asked(target, sum(seen.answers.values()))
-        seen.seconds.append(time.perf_counter() - began)
-        seen.answers[status] += 1
+        status = await search_status(target, sum(observations.answers.values()))
+        observations.seconds.append(time.perf_counter() - began)
+        observations.answers[status] += 1
 
 
-async def watched(pid: int, target: Target, seconds: float) -> Seen:
+async def watched(pid: int, target: Target, seconds: float) -> Observations:
     """Let all clients loose for some seconds, and look at the memory meanwhile."""
     for number in range(20):
-        assert await asked(target, -number) == 200
-    seen = Seen()
+        assert await search_status(target, -number) == 200
+    observations = Observations()
     began = time.monotonic()
-    seen.memory.append((0.0, anonymous(pid)))
-    tasks = [asyncio.create_task(good_client(target, seen))]
-    tasks += [asyncio.create_task(attacked(target, attack, seen)) for attack in islice(cycle(ATTACKS), CLIENTS)]
+    observations.memory.append((0.0, anonymous(pid)))
+    tasks = [asyncio.create_task(good_client(target, observations))]
+    tasks += [asyncio.create_task(attacked(target, attack, observations)) for attack in islice(cycle(ATTACKS), CLIENTS)]
     while (at := time.monotonic() - began) < seconds:
-        seen.memory.append((at, anonymous(pid)))
+        observations.memory.append((at, anonymous(pid)))
         await asyncio.sleep(PERIOD)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    return seen
+    return observations
 
 
 def run(quick: bool, seconds: float, defect: str) -> tuple[dict[str, Any], list[str]]:
     """The figures and the faults of one server."""
     limits, slack = (QUICK, 24 * MIB) if quick else (Limits(), 8 * MIB)
     with tempfile.TemporaryDirectory() as folder, served(make(Path(folder)), limits, defect) as (pid, target):
-        seen = asyncio.run(watched(pid, target, seconds))
-    return seen.figures(), seen.faults(limits, slack)
+        observations = asyncio.run(watched(pid, target, seconds))
+    return observations.figures(), observations.faults(limits, slack)
 
 
 def main() -> int:

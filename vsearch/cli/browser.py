@@ -75,8 +75,8 @@ def _runtime_folder() -> str | None:
 def _default_browser() -> str:
     """The name of its desktop file; empty where nothing knows it."""
     try:
-        asked = ["xdg-settings", "get", "default-web-browser"]
-        return subprocess.run(asked, capture_output=True, text=True, timeout=5, check=False).stdout.strip()
+        command = ["xdg-settings", "get", "default-web-browser"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=False).stdout.strip()
     except (OSError, subprocess.TimeoutExpired):
         return ""
 
