@@ -84,9 +84,8 @@ def corners(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
     right, lower = left + box.width * across, upper + box.height * down
     inside = 0 <= left < right <= width + 1e-6 and 0 <= upper < lower <= height + 1e-6
     part = f"the part {box.x:g},{box.y:g},{box.width:g},{box.height:g} (x, y, width, height in {box.unit})"
-    if box.width <= 0 or box.height <= 0:
-        raise QueryError(f"{part} is empty; give a width and a height above 0")
     if not inside:  # also for what is not a number
-        raise QueryError(f"{part} is not inside a picture of {width} x {height} pixels")
+        empty = "has no width or no height, and " if box.width <= 0 or box.height <= 0 else ""
+        raise QueryError(f"{part} {empty}is not inside a picture of {width} x {height} pixels")
     x, y = min(int(left), width - 1), min(int(upper), height - 1)
     return x, y, min(max(round(right), x + 1), width), min(max(round(lower), y + 1), height)
