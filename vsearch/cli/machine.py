@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vsearch.cli.output import json_option
-from vsearch.cli.say import emit, show
+from vsearch.cli.say import emit, say, show
 
 if TYPE_CHECKING:
     from vsearch.embed import Preset
@@ -67,21 +67,32 @@ def _figures(preset: Preset) -> tuple[str, ...]:
 
 
 @click.command()
+@click.option("--encoder", default="auto", metavar="NAME", help="The encoder to look at.  [default: auto]")
+@click.option("--forget", is_flag=True, help="Drop what was found out once about encoders and indexes, and end.")
 @json_option
-def doctor(as_json: bool) -> None:
-    """Tell versions, hardware and encoders, for you and for reports. Takes some seconds."""
+def doctor(encoder: str, forget: bool, as_json: bool) -> None:
+    """Tell versions, hardware and encoders, for you and for reports. Takes some seconds.
+
+    Fingerprints of weights, the precision that pays here, and which indexes are sound are found out once and kept in
+    a cache; --forget drops them, and the next use finds them again.
+    """
     from vsearch.present import json_line
     from vsearch.present.grid import Grid
+    from vsearch.remembered import CACHE
 
-    told = dict(_findings())
+    if forget:
+        say(f"{CACHE.forget():,} findings dropped from {CACHE.folder}")
+        return
+    told = dict(_findings(encoder))
     if as_json:
         emit(json_line(told).encode("utf-8"))
     else:
         show(Grid((), list(told.items())))
 
 
-def _findings() -> Iterator[tuple[str, str]]:
+def _findings(encoder: str) -> Iterator[tuple[str, str]]:
     from vsearch.embed import check_encoders
+    from vsearch.remembered import CACHE
 
     yield "vsearch", _version(("vsearch-engine",))
     yield "python", f"{platform.python_version()}, {sys.executable}"
@@ -90,7 +101,8 @@ def _findings() -> Iterator[tuple[str, str]]:
     yield "cores, memory", f"{len(os.sched_getaffinity(0))}, {memory:.1f} GiB"
     for names in PACKAGES:
         yield names[0], _version(names)
-    yield from check_encoders()
+    yield "findings kept in", str(CACHE.folder)
+    yield from check_encoders(encoder)
 
 
 def _version(names: tuple[str, ...]) -> str:

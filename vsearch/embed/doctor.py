@@ -7,15 +7,29 @@ from vsearch.embed.weights import MINI_FILES, checked
 from vsearch.errors import EncoderError
 
 
-def check_encoders() -> list[tuple[str, str]]:
-    """Rows of (what, finding).  Loads the encoder that ``auto`` chooses: takes some seconds."""
-    chosen, reason = resolve("auto")
+def check_encoders(name: str = "auto") -> list[tuple[str, str]]:
+    """Rows of (what, finding) about the bundled encoder and that of this name, which is loaded: takes some seconds.
+
+    Raises EncoderError for a name that cannot be one.
+    """
+    chosen, reason = resolve(name)
     return [
         ("weights of mini", _mini_weights()),
-        ("encoder auto", reason),
+        (f"encoder {name}", reason),
         ("device", _device()),
-        (f"precision of {chosen}", _precision(chosen)),
+        *_workings(chosen),
     ]
+
+
+def _workings(name: str) -> list[tuple[str, str]]:
+    """Through what texts and pictures go, and in which precision."""
+    try:
+        encoder = load_encoder(name)
+        ways: dict[str, str] = getattr(encoder, "ways", {})
+        precision = str(getattr(encoder, "precision", "float32"))
+    except EncoderError as error:
+        return [(f"precision of {name}", str(error))]
+    return [*((f"{kind} of {name}", way) for kind, way in ways.items()), (f"precision of {name}", precision)]
 
 
 def _mini_weights() -> str:
@@ -36,10 +50,3 @@ def _device() -> str:
         return f"GPU {torch.cuda.get_device_name()}"
     bf16 = "with" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "without"
     return f"CPU {bf16} bf16 arithmetic, {torch.get_num_threads()} threads"
-
-
-def _precision(name: str) -> str:
-    try:
-        return str(getattr(load_encoder(name), "precision", "float32"))
-    except EncoderError as error:
-        return str(error)
