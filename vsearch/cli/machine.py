@@ -1,4 +1,4 @@
-"""``vsearch models`` and ``vsearch doctor``: what this machine has."""
+"""``vsearch doctor``: what this machine has."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 
 import click
@@ -23,25 +22,6 @@ PACKAGES = (
     ("pillow",),
     ("pillow-heif",),
 )
-
-
-@click.command()
-@json_option
-def models(as_json: bool) -> None:
-    """List encoders with size and licence, and which are on this machine (--json: one object a line)."""
-    from vsearch.embed import presets
-    from vsearch.present import json_line
-    from vsearch.present.table import grid
-
-    known = presets()
-    if as_json:
-        emit("".join(json_line(asdict(preset)) for preset in known).encode("utf-8"))
-        return
-    told = [
-        (p.name, "yes" if p.on_this_machine else "no", f"{p.megabytes:,} MB", str(p.dim), p.licence, p.note)
-        for p in known
-    ]
-    show(grid(("--encoder", "here", "size", "dim", "licence", "what for"), told))
 
 
 @click.command()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from vsearch.embed import hub
 from vsearch.embed.load import load_encoder, resolve
+from vsearch.embed.presets import PREFERRED
 from vsearch.embed.weights import MINI_FILES, checked
 from vsearch.errors import EncoderError
 
 
 def check_encoders() -> list[tuple[str, str]]:
-    """Rows of (what, finding).  Loads the encoder that ``auto`` chooses: takes some seconds."""
+    """Rows of (what, finding).  Loads the encoder that ``auto`` chooses, if it is here: takes some seconds."""
     chosen, reason = resolve("auto")
     return [
         ("weights of mini", _mini_weights()),
         ("encoder auto", reason),
+        ("model hub", _hub()),
         ("device", _device()),
         (f"precision of {chosen}", _precision(chosen)),
     ]
@@ -29,6 +32,12 @@ def _mini_weights() -> str:
     return f"found and intact ({round(sum(file.stat().st_size for file in files) / 1e6)} MB)"
 
 
+def _hub() -> str:
+    """Where models come from, where they go, and the room there."""
+    off = ", switched off by request" if hub.offline() else ""
+    return f"{hub.endpoint()}{off}; into {hub.cache_folder()}, {hub.free_bytes() / 1e9:,.1f} GB free"
+
+
 def _device() -> str:
     import torch
 
@@ -39,6 +48,8 @@ def _device() -> str:
 
 
 def _precision(name: str) -> str:
+    if name == f"openclip:{PREFERRED.name}" and not hub.cached(PREFERRED.repo, *hub.WEIGHT_FILES):
+        return "known when its weights are here: vsearch models fetch auto"
     try:
         return str(getattr(load_encoder(name), "precision", "float32"))
     except EncoderError as error:

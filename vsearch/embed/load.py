@@ -62,7 +62,7 @@ def load_pinned(expect: EncoderInfo, origin: str, *, device: str | None = None, 
 
 
 def _load(full: str, device: str | None, expect: EncoderInfo | None, compiled: bool) -> Encoder:
-    if compiled and not _is_openclip(full):
+    if compiled and not is_openclip(full):
         raise EncoderError(f"Only models of open_clip are compiled, and {full} is none. Leave `--compile` out.")
     encoder = _make(full, device, expect.dim if expect else None, compiled)
     if expect is not None:
@@ -126,7 +126,8 @@ def _make(full: str, device: str | None, dim: int | None, compiled: bool) -> Enc
     return OpenClip(full, device, compiled)
 
 
-def _is_openclip(full: str) -> bool:
+def is_openclip(full: str) -> bool:
+    """Whether a full name is that of a model of open_clip: listed, in a repository of the hub, or in a folder."""
     return full not in (*BUNDLED, "toy") and not is_external(full) and not has_heads(full)
 
 

@@ -15,6 +15,7 @@ import msgspec
 
 from vsearch.errors import EncoderError
 
+ORIGIN = "vsearch_encoder"  # field of an exported folder: the encoder that it was made from
 MOST_BYTES = 1 << 20  # of the file
 MOST_NUMBERS = 1.5  # of the network, for each one in the weights file
 
@@ -180,12 +181,14 @@ class Preprocess(msgspec.Struct, kw_only=True):
 class Configuration(msgspec.Struct):
     """``open_clip_config.json``, checked: as it stands in the file for the network, and as what it says.
 
-    model_cfg, preprocess_cfg: as open_clip wants them.  model: the same, for those who ask what it is.
+    model_cfg, preprocess_cfg: as open_clip wants them.  model: the same, for those who ask what it is.  origin: the
+    encoder that the folder says it was exported from, which need not be true.
     """
 
     model_cfg: dict[str, Any]
     preprocess_cfg: dict[str, Any]
     model: Model
+    origin: str = ""
 
 
 def read_configuration(path: Path) -> Configuration:
@@ -206,7 +209,8 @@ def read_configuration(path: Path) -> Configuration:
         ) from error
     assert isinstance(model_cfg, dict)
     kept = {key: value for key, value in msgspec.to_builtins(preprocess).items() if value is not None}
-    return Configuration(model_cfg, kept, model)
+    origin = whole.get(ORIGIN)
+    return Configuration(model_cfg, kept, model, origin if isinstance(origin, str) else "")
 
 
 def check_size(model: Model, weights: Path) -> None:

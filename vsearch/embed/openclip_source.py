@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from vsearch.embed import hub
-from vsearch.embed.model_config import read_configuration
+from vsearch.embed.download.failures import ADVICE
+from vsearch.embed.model_config import Configuration, read_configuration
+from vsearch.embed.model_files import bring_model, bring_text_tower
 from vsearch.embed.openclip_build import build, in_folder, in_repository, tokenizer_of
 from vsearch.errors import EncoderError, EncoderUnavailable, VsearchError
-
-ADVICE = "Use `--encoder mini`, which needs no network, or a folder with the model: `--encoder local-dir:PATH`"
 
 
 @dataclass(frozen=True)
@@ -72,20 +72,21 @@ def create(source: Source) -> tuple[Any, Any, str]:
 
     What the cache holds is used without asking the hub.  Raises EncoderUnavailable, EncoderError.
     """
-    if source.repo is None:
+    bring(source)
+    with hub.cache_only():
         return _create(source)
-    if hub.cached(source.repo, *source.files):
-        try:
-            with hub.cache_only():
-                return _create(source)
-        except EncoderError:
-            # the tokenizer may be missing; with a hub it can still be had
-            if not hub.answers(source.repo):
-                raise
-    if not hub.answers(source.repo):
-        why = "the network is switched off by request" if hub.offline() else "the model hub does not answer"
-        raise EncoderUnavailable(f"The weights of {source.name} are not on this machine, and {why}. {ADVICE}.")
-    return _create(source)
+
+
+def bring(source: Source) -> bool:
+    """Bring what the cache lacks of a model; return whether anything came.  Raises EncoderUnavailable, EncoderError."""
+    try:
+        if source.repo is None:
+            return bring_text_tower(model_configuration(source))
+        listed = model_configuration(source) if "pretrained" in source.options else None
+        return bring_model(source.repo, source.files, listed)
+    except EncoderUnavailable as error:
+        again = f"To fetch it another time: `vsearch models fetch {source.name}`."
+        raise EncoderUnavailable(f"{source.name} is not on this machine. {error} {again}") from error
 
 
 def _create(source: Source) -> tuple[Any, Any, str]:
@@ -116,9 +117,14 @@ def model_configuration(source: Source) -> dict[str, Any]:
     if "pretrained" in source.options:
         told: dict[str, Any] = dict(open_clip.get_model_config(source.model))
         return {**told, "quick_gelu": True} if source.options["force_quick_gelu"] else told
+    return _own_configuration(source).model_cfg
+
+
+def _own_configuration(source: Source) -> Configuration:
+    """The configuration that stands beside the weights."""
     path = hub.cached(source.repo, hub.CONFIG_FILE) if source.repo else _folder_of(source) / hub.CONFIG_FILE
     assert path is not None
-    return read_configuration(path).model_cfg
+    return read_configuration(path)
 
 
 def _folder_of(source: Source) -> Path:
@@ -128,11 +134,23 @@ def _folder_of(source: Source) -> Path:
 def _configuration_hash(source: Source) -> str:
     """SHA-256, hex, of the model's configuration."""
     told: Any = model_configuration(source)
+    source = _listed_origin(source) or source
     if "pretrained" in source.options:
         import open_clip
 
         told = [open_clip.get_model_config(source.model), source.options["force_quick_gelu"]]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def _listed_origin(source: Source) -> Source | None:
+    """The listed model that a folder was exported from, if its configuration is still that model's."""
+    if "pretrained" in source.options or not (own := _own_configuration(source)).origin.startswith("openclip:"):
+        return None
+    try:
+        origin = find_source(own.origin)
+    except EncoderError:  # open_clip lists it no more
+        return None
+    return origin if model_configuration(origin) == own.model_cfg else None
 
 
 @contextmanager
