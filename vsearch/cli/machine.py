@@ -1,30 +1,18 @@
-"""``vsearch models`` and ``vsearch doctor``: what this machine has."""
+"""``vsearch doctor``: what this machine has."""
 
 from __future__ import annotations
 
 import os
 import platform
-import shutil
 import sys
-import textwrap
 from collections.abc import Iterator
-from dataclasses import asdict
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
 
 import click
 
 from vsearch.cli.output import json_option
 from vsearch.cli.say import emit, say, show
 
-if TYPE_CHECKING:
-    from vsearch.embed import Preset
-
-EXPLAINED = (
-    "GFLOPs: for one picture. COCO: captions, in percent, that find their picture first among 5,000 (recall@1). "
-    "ImageNet: pictures, in percent, named rightly among 1,000 kinds. Both as published; - where nobody tells."
-)
 PACKAGES = (
     ("torch",),
     ("open_clip_torch",),
@@ -34,36 +22,6 @@ PACKAGES = (
     ("pillow",),
     ("pillow-heif",),
 )
-
-
-@click.command()
-@json_option
-def models(as_json: bool) -> None:
-    """List encoders with what they weigh, what they find and in which languages (--json: one object a line)."""
-    from vsearch.embed import presets
-    from vsearch.present import json_line
-    from vsearch.present.grid import Grid
-
-    known = presets()
-    if as_json:
-        emit("".join(json_line(asdict(preset)) for preset in known).encode("utf-8"))
-        return
-    show(Grid(("--encoder", "here", "MB", "dim", "GFLOPs", "COCO", "ImageNet"), [*map(_figures, known)]))
-    width = min(shutil.get_terminal_size().columns, 100)
-    told = [f"{p.name}: {p.note}. Texts in {p.languages}. {p.licence}." for p in known]
-    fill = partial(textwrap.fill, width=width, subsequent_indent="    ", break_on_hyphens=False)
-    emit("\n" + "".join(f"{fill(text)}\n" for text in told) + f"\n{fill(EXPLAINED)}\n")
-
-
-def _figures(preset: Preset) -> tuple[str, ...]:
-    return (
-        preset.name,
-        "yes" if preset.on_this_machine else "no",
-        f"{preset.megabytes:,}",
-        str(preset.dim),
-        f"{preset.gflops:.1f}" if preset.gflops else "-",
-        *("-" if known is None else f"{known:.1f}" for known in (preset.coco, preset.imagenet)),
-    )
 
 
 @click.command()

@@ -76,7 +76,7 @@ def _load(
     compiled: bool,
     before: MadeWith | None = None,
 ) -> Encoder:
-    if compiled and not _is_openclip(full):
+    if compiled and not is_openclip(full):
         raise EncoderError(f"Only models of open_clip are compiled, and {full} is none. Leave `--compile` out.")
     encoder = _make(full, device, expect.dim if expect else None, compiled, before)
     if expect is not None:
@@ -141,7 +141,8 @@ def _make(full: str, device: str | None, dim: int | None, compiled: bool, before
     return OpenClip(full, device, compiled, before)
 
 
-def _is_openclip(full: str) -> bool:
+def is_openclip(full: str) -> bool:
+    """Whether a full name is that of a model of open_clip: listed, in a repository of the hub, or in a folder."""
     return full not in (*BUNDLED, "toy") and not is_external(full) and not has_heads(full)
 
 
