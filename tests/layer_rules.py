@@ -10,16 +10,14 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "vsearch"
 
 FLOORS = {
-    -1: ("errors", "types", "bounds", "half", "scan"),
+    -1: ("errors", "types", "bounds", "kernels"),
     0: ("members",),
-    1: ("sources", "decode", "files", "compare", "phrases", "prompts", "recipe", "recipes", "present"),
+    1: ("sources", "decode", "files", "phrases", "prompts", "recipe", "recipes", "present"),
     2: ("remembered",),
-    3: ("embed", "store", "ann", "exact", "moving", "results"),
-    4: ("filters", "ingest", "search", "build", "explain", "query", "generations", "mend", "hits", "about", "merging")
-    + ("labels", "texts", "duplicates", "confidence", "projection"),
-    5: ("feedback", "paging", "distributed", "export", "remote"),
-    6: ("asking",),
-    7: ("words", "copies", "exchange"),
+    3: ("embed", "store", "ann", "moving", "results"),
+    4: ("filters", "ingest", "build", "mend", "about", "merging", "labels", "texts", "duplicates", "confidence")
+    + ("projection",),
+    5: ("search", "distributed", "export", "remote"),
     8: ("index",),
     9: ("evaluate", "following", "sharded"),
     10: ("__init__",),  # the lazy names of `import vsearch`
@@ -32,10 +30,10 @@ FLOORS = {
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 
 # Rooms that keep their hands off the disk: what they write goes through files.py, or through LMDB itself.
-HANDS_OFF = {"store", "ann", "exact", "search", "build", "index", "ingest", "recipe", "sources"}
-HANDS_OFF |= {"labels", "texts", "words", "duplicates", "moving", "copies"}
+HANDS_OFF = {"store", "ann", "kernels", "search", "build", "index", "ingest", "recipe", "sources"}
+HANDS_OFF |= {"labels", "texts", "duplicates", "moving"}
 # The one room that moves pictures, and those that may call it or name what it returns.
-MOVERS = {"moving", "duplicates", "copies"}
+MOVERS = {"moving", "duplicates"}
 
 WRITING_OS_CALLS = set(
     "chmod chown fchmod ftruncate link makedirs mkdir mkfifo pwrite pwritev remove removedirs rename renames "

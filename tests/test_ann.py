@@ -11,7 +11,7 @@ from tests.gapped_space import COUNT, DIM, recall, space
 from vsearch import ann, recipe
 from vsearch.ann.parts import code_bytes, construct
 from vsearch.errors import IndexCorrupt, RecipeError
-from vsearch.exact import rescore
+from vsearch.kernels import rescore
 from vsearch.recipe import SearchSettings
 
 KINDS = [name for name in recipe.names() if name != "flat"]

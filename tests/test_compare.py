@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vsearch import compare
-from vsearch.exact import topk
-from vsearch.scan import Scanner
+from vsearch import kernels as compare
+from vsearch.kernels import Scanner, topk
 
 torch = pytest.importorskip("torch")
 

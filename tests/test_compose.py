@@ -15,13 +15,18 @@ from vsearch import Box, Crop, Part, Query
 from vsearch.embed.toy import Toy
 from vsearch.errors import QueryError
 from vsearch.index import Index
-from vsearch.query import embed
+from vsearch.search import Request
+from vsearch.search.query import QueryVector
 
 WORDS = ("red", "green", "blue sea", "apple")
 
 
+def embed(index: Index, query: Query) -> QueryVector:
+    return index._searcher.embed(Request(query))[0]
+
+
 def vector(index: Index, query: Query) -> np.ndarray:
-    return embed(query, index.store, lambda _: index.encoder).vector[0]
+    return embed(index, query).vector[0]
 
 
 def by_hand(*weighted: tuple[str, float]) -> np.ndarray:
@@ -45,7 +50,7 @@ def test_parts_are_weighted_added_and_normalised(index, photos):
 def test_weights_are_homogeneous(index, weights, factor):
     """Scaling all weights by one positive number changes nothing, however large or small it is."""
     query = Query(*(Part(word, weight) for word, weight in zip(WORDS, weights, strict=False)))
-    one, other = (embed(q, index.store, lambda _: index.encoder) for q in (query, factor * query))
+    one, other = (embed(index, q) for q in (query, factor * query))
     np.testing.assert_allclose(one.vector, other.vector, atol=1e-6)
     assert one.modality == other.modality
     np.testing.assert_allclose(one.vector[0], by_hand(*zip(WORDS, weights, strict=False)), atol=1e-6)
@@ -88,7 +93,7 @@ def test_what_is_not_wanted_is_moved_away_from(index):
 def test_a_little_text_makes_it_a_query_to_be_searched_widely(index, photos):
     def modality(text: float, picture: float) -> str:
         query = Query(Part("red", text), Part(photos / "blue.png", picture))
-        return embed(query, index.store, lambda _: index.encoder).modality
+        return embed(index, query).modality
 
     assert [modality(1, 1), modality(-1, 1), modality(0.25, 1), modality(0.2, 1)] == ["text", "text", "text", "image"]
 

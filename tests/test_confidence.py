@@ -175,11 +175,11 @@ def test_texts_and_pictures_are_measured_apart_and_compare():
 
 def test_a_mixture_is_compared_with_meaningless_mixtures():
     """Half a text and half a picture: neither a text, whose scores are lower, nor a picture, whose are higher."""
-    from vsearch.query import Embedded
+    from vsearch.search.query import QueryVector
 
-    told = Embedded(np.zeros((1, 2), np.float32), "text", frozenset(), "a-space", has_pictures=True)
+    told = QueryVector(np.zeros((1, 2), np.float32), "text", has_pictures=True)
     assert (told.kind("text"), told.kind("image")) == ("mixed", "image")
-    assert Embedded(told.vector, "text", frozenset(), "a-space").kind("text") == "text"
+    assert QueryVector(told.vector, "text").kind("text") == "text"
     rng = np.random.default_rng(5)
     pictures = pictures_of(topics(30), 10, 1)
     texts = unit(0.5 * topics(64, 9) + np.eye(DIM, dtype=np.float32)[1])

@@ -10,7 +10,7 @@ from forked import run
 
 import vsearch
 from vsearch.embed import load_encoder
-from vsearch.hits import distinct
+from vsearch.search.ranking import page, ranked
 from vsearch.store import Addition, Batch, Record, Store
 
 
@@ -95,7 +95,7 @@ def test_folding_gives_what_a_plain_loop_over_all_rows_gives(tmp_path, k):
                 best = sorted(kept)[:count] + [(np.inf, -1)] * (count - len(kept))
                 return -np.array([s for s, _ in best]), np.array([i for _, i in best])
 
-            hits = distinct(snapshot, k, find)
+            hits = page(ranked(snapshot, k, find), k)
     groups = {}
     for score, id in sorted(zip(-scores, alive.tolist(), strict=True)):
         groups.setdefault(contents[id], (id, -score, []))[2].append(id)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vsearch.exact import merge, topk
+from vsearch.kernels import merge, topk
 
 
 def plain(xq, ids, rows, k, dead):

@@ -13,9 +13,9 @@ import pytest
 import vsearch
 from vsearch.ann import AnnIndex
 from vsearch.errors import QueryError
-from vsearch.explain import explain
 from vsearch.index import Index
 from vsearch.recipe import SearchSettings
+from vsearch.search.explain import explain
 
 DIM, N = 16, 500
 

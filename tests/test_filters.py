@@ -18,7 +18,7 @@ from vsearch import recipe
 from vsearch.build import Goal, build
 from vsearch.errors import FilterError
 from vsearch.index import Index
-from vsearch.search import search
+from vsearch.search import nearest
 from vsearch.store import Batch
 
 DIM, COUNT = 16, 600
@@ -227,12 +227,12 @@ def test_an_index_answers_filters_fully_and_nearly_exactly(listed, name: str):
     rng, k, found = np.random.default_rng(8), 10, 0
     own = rng.choice(CLUSTERED, 20, replace=False)
     with index.store.snapshot() as snapshot:
-        generation = index._generations.of(snapshot)
+        generation = index._searcher.generations.of(snapshot)
         assert generation is not None
         for query, cluster in zip(xb[own], clusters[own].tolist(), strict=True):
             chosen = FILTERS[name](clusters, cluster, rng)
             bitmap = np.packbits(np.pad(chosen, (0, len(snapshot.live) * 8 - CLUSTERED)), bitorder="little")
-            _, ids = search(snapshot, query[None], k, "image", generation, allowed=bitmap)
+            _, ids = nearest(snapshot, query[None], k, "image", generation, allowed=bitmap)
             assert chosen[ids[0]].all() and len(set(ids[0].tolist())) == k
             best = np.argsort(-np.where(chosen, xb @ query, -np.inf), kind="stable")[:k]
             found += len(set(best.tolist()) & set(ids[0].tolist()))

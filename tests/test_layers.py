@@ -45,7 +45,7 @@ PLANTS: list[tuple[Rule, str, str]] = [
     (floors, "vsearch.sources.folder", "from vsearch import files"),
     (floors, "vsearch.sources.folder", "def f():\n    from vsearch.decode.pool import DecodePool"),
     (floors, "vsearch.store.store", "if TYPE_CHECKING:\n    from vsearch.ann import Ann"),
-    (floors, "vsearch.exact", "from .store import Store"),
+    (floors, "vsearch.kernels", "from .store import Store"),
     (floors, "vsearch.store.store", "from ..index import Index"),
     (floors, "vsearch.ingest.pipeline", "import vsearch"),
     (floors, "vsearch.embed.mini", "from vsearch import create"),

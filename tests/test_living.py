@@ -10,7 +10,7 @@ from tests.test_build import INFO, fill, record
 from vsearch import recipe
 from vsearch.ann import Searchable, load
 from vsearch.build import Goal, build, merge
-from vsearch.search import search
+from vsearch.search import nearest
 from vsearch.store import Addition, Batch, Store
 from vsearch.store.maintain import INDEX_FILE, compact
 
@@ -35,7 +35,7 @@ def recalls(store: Store, rows: dict[int, np.ndarray], settings: recipe.Recipe) 
     generation = Searchable(generation_of(store).index, settings)
     with store.snapshot() as snapshot:
         for modality, xq in space().queries.items():
-            found = search(snapshot, xq, 10, modality, generation)[1]
+            found = nearest(snapshot, xq, 10, modality, generation)[1]
             assert set(found.ravel().tolist()) <= set(rows)
             truth = ids[np.argsort(-(xq @ live.T), axis=1)[:, :10]]
             told[modality] = float(

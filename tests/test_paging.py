@@ -13,9 +13,9 @@ import vsearch
 from vsearch import recipe
 from vsearch.build import Goal, build
 from vsearch.errors import QueryError
-from vsearch.hits import Found
 from vsearch.index import Index
-from vsearch.paging import older, window
+from vsearch.search.ranking import older, ranked
+from vsearch.search.ranking import page as cut
 from vsearch.types import Part, Query
 
 DIM, COUNT = 64, 3000
@@ -43,7 +43,7 @@ def unit(rows: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(params=["exact", "lists"])
 def index(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
-    monkeypatch.setattr("vsearch.search.path.FEW", 0)  # so that the index is asked, small as this is
+    monkeypatch.setattr("vsearch.search.candidates.FEW", 0)  # so that the index is asked, small as this is
     xb = unit(np.random.default_rng(0).standard_normal((COUNT, DIM)))
     with vsearch.create(tmp_path / "p", encoder=f"external:test:{DIM}") as index:
         index.add_vectors([f"/p/{i}" for i in range(COUNT)], xb, {"even": [i % 2 == 0 for i in range(COUNT)]})
@@ -118,18 +118,19 @@ def test_readers_that_stop_scrolling_take_no_place_from_others(index: Index):
     assert [hit.rank for hit in next(waiting[0])] == [6, 7, 8, 9, 10]
 
 
-def test_each_step_asks_for_little():
-    """A window far down costs few searches, none of which wants more than there was before."""
-    asked = []
+def test_each_step_asks_for_little(index: Index):
+    """A page far down costs few searches, none of which wants more than there was before."""
+    wanted = []
 
-    def find(count: int, without: frozenset[int]) -> list[Found]:
-        asked.append(count)
-        ids = [i for i in range(500) if i not in without][:count]
-        return [Found(-id / 500, id, b"", ()) for id in ids]
+    def nearest(count: int, hidden: frozenset[int]) -> tuple[np.ndarray, np.ndarray]:
+        wanted.append(count)
+        ids = np.array([i for i in range(COUNT) if i not in hidden][:count])
+        return -ids / COUNT, ids
 
-    found = window(find, 10, 400)
-    assert [one.id for one in found] == list(range(400, 410))
-    assert asked == [10, 10, 20, 40, 80, 160, 320]
+    with index.store.snapshot() as snapshot:
+        matches = cut(ranked(snapshot, 10, nearest), 10, 400)
+    assert [match.id for match in matches] == list(range(400, 410))
+    assert wanted == [10, 10, 20, 40, 80, 160, 320]
 
 
 @pytest.mark.parametrize("watermark", [0, 1, 7, 8, 9, 15, 16, 100])

@@ -8,7 +8,7 @@ import pytest
 from tests.gapped_space import COUNT, DIM, recall, space
 from vsearch import ann, recipe
 from vsearch.errors import RecipeError, TooFewVectors
-from vsearch.exact import rescore
+from vsearch.kernels import rescore
 
 KINDS = [name for name in recipe.names() if name != "flat"]
 TEXT = """

@@ -9,7 +9,7 @@ from vsearch import ann, recipe
 from vsearch.ann import Searchable
 from vsearch.build import build, training_ids
 from vsearch.errors import RecipeError, TooFewVectors
-from vsearch.search import search
+from vsearch.search import nearest
 from vsearch.store import Addition, Batch, Record, Store
 from vsearch.store.records import MISSING
 from vsearch.types import EncoderInfo, PixelSpec
@@ -72,7 +72,7 @@ def opened(store: Store) -> Searchable:
 def test_exact_search_equals_numpy(store):
     xq = clustered(20, 5)
     with store.snapshot() as snapshot:
-        scores, ids = search(snapshot, xq, 10, "text")
+        scores, ids = nearest(snapshot, xq, 10, "text")
     expected = truth(dict(enumerate(clustered(3000, 0))), xq, 10)
     np.testing.assert_allclose(scores, expected[0], atol=1e-5)
     assert ids.tolist() == expected[1].tolist()
@@ -88,7 +88,7 @@ def test_with_an_index_a_tail_and_tombstones_scores_are_cosines_and_nothing_dead
     xq = np.concatenate([clustered(50, 8), fresh[:20]])
     generation = opened(store)
     with store.snapshot() as snapshot:
-        scores, ids = search(snapshot, xq, 10, "text", generation)
+        scores, ids = nearest(snapshot, xq, 10, "text", generation)
     expected = truth(xb, xq, 10)
     assert set(ids.ravel().tolist()) <= set(xb)
     assert ids[50:, 0].tolist() == list(range(3000, 3020)), "what was added after the build is found"
@@ -104,7 +104,7 @@ def test_pictures_that_were_missing_at_the_build_and_come_back_are_found(store):
     store.commit(Batch(updates={7: record(7)}))
     generation = opened(store)
     with store.snapshot() as snapshot:
-        _, ids = search(snapshot, clustered(3000, 0)[7:8], 1, "image", generation)
+        _, ids = nearest(snapshot, clustered(3000, 0)[7:8], 1, "image", generation)
     assert ids.tolist() == [[7]]
 
 
@@ -114,10 +114,10 @@ def test_there_are_k_hits_whenever_k_exist(store):
     generation = opened(store)
     xq = clustered(30, 9)
     with store.snapshot() as snapshot:
-        _, ids = search(snapshot, xq, 20, "text", generation)
+        _, ids = nearest(snapshot, xq, 20, "text", generation)
         assert (ids[:, :10] >= 2990).all()
         assert (ids[:, 10:] == -1).all()
-        _, without = search(snapshot, xq, 20, "text", generation, exclude=frozenset({2995}))
+        _, without = nearest(snapshot, xq, 20, "text", generation, exclude=frozenset({2995}))
         assert not (without == 2995).any()
         assert ((without >= 0).sum(axis=1) == 9).all()
 
@@ -130,7 +130,7 @@ def test_an_older_generation_answers_as_fully_as_a_newer_one(store):
     build(store, recipe.parse(SMALL))
     with store.snapshot() as snapshot:
         for generation in (old, opened(store)):
-            _, ids = search(snapshot, fresh, 1, "image", generation)
+            _, ids = nearest(snapshot, fresh, 1, "image", generation)
             assert ids[:, 0].tolist() == list(range(3000, 3040))
 
 

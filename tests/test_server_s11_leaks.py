@@ -56,7 +56,12 @@ def test_the_own_words_name_no_files():
     from layer_rules import modules
 
     made = {"QueryError", "FilterError", "DimensionMismatch"}
-    asked_for = {"vsearch.query", "vsearch.asking", "vsearch.hits", "vsearch.feedback", "vsearch.filters.language"}
+    asked_for = {
+        "vsearch.search.query",
+        "vsearch.search.searcher",
+        "vsearch.search.feedback",
+        "vsearch.filters.language",
+    }
     asked_for |= {"vsearch.filters.engine", "vsearch.labels.classifier", "vsearch.decode.geometry"}
     for module, tree in modules().items():
         if module in asked_for:

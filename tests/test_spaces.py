@@ -14,8 +14,9 @@ from PIL import Image
 import vsearch
 from vsearch.embed.toy import Toy
 from vsearch.errors import EncoderMismatch, QueryError, SourceError
-from vsearch.exact import topk
 from vsearch.ingest import RespaceOptions, respace
+from vsearch.kernels import topk
+from vsearch.search import Request
 from vsearch.store import spaces
 from vsearch.store.records import with_runs
 
@@ -232,11 +233,11 @@ def test_queries_during_changes_are_never_answered_from_the_wrong_space(index):
 
 
 def test_a_query_that_was_embedded_before_the_change_is_answered_in_its_own_space(index):
-    told = index._embed("green")
+    query, space = index._searcher.embed(Request("green"))
     index.change_encoder(Turned())
-    assert told.space != index.info()["space"]
-    with index.store.snapshot(told.space) as snapshot:
-        _, ids = topk(told.vector, snapshot.blocks(), 1, snapshot.is_live)
+    assert space.name != index.info()["space"]
+    with index.store.snapshot(space.name) as snapshot:
+        _, ids = topk(query.vector, snapshot.blocks(), 1, snapshot.is_live)
         assert snapshot.record(int(ids[0, 0])).path.endswith(b"green.png")
 
 

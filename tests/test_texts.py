@@ -246,17 +246,17 @@ def test_a_set_comes_back_as_it_was_written(tmp_path):
 
 
 def test_what_is_derived_is_as_old_as_what_it_was_made_from(tmp_path):
-    from vsearch.store import Batch, derived
+    from vsearch.store import Batch, publishing
 
     store = Store.create(tmp_path / "s", load_encoder("toy").info)
     with store.snapshot() as snapshot:
         read_at = snapshot.txn_id
-    derived.publish(store, "words", lambda sink: sink.put(b"one"), read_at)
+    publishing.publish(store, "words", lambda sink: sink.put(b"one"), read_at)
     with store.snapshot() as snapshot:
         assert snapshot.derived("words").as_of == snapshot.txn_id
         assert snapshot.derived("others") is None
     store.commit(Batch(healed=[b"/x"]))
-    derived.publish(store, "words", lambda sink: sink.put(b"two"), read_at)
+    publishing.publish(store, "words", lambda sink: sink.put(b"two"), read_at)
     with store.snapshot() as snapshot:
         named = snapshot.derived("words")
         assert named.as_of == 0, "something was committed since it was read"

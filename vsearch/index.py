@@ -2,53 +2,67 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vsearch import duplicates, export, phrases, texts
 from vsearch.about import about
-from vsearch.confidence import Backgrounds
-from vsearch.copies import Copies
+from vsearch.duplicates import Duplicates, Keep, Moved
 from vsearch.embed import load_encoder, load_pinned, resolve
 from vsearch.embed.external import is_external
-from vsearch.exchange import Exchange
+from vsearch.errors import QueryError
+from vsearch.export import ExportReport
 from vsearch.filters import Columns
-from vsearch.generations import Generations
-from vsearch.ingest import Options, RespaceOptions, add_vectors, ingest, respace
+from vsearch.ingest import EmbeddedReport, Options, RespaceOptions, add_embedded, add_vectors, ingest, respace
+from vsearch.labels import Classifier, clear, tag
 from vsearch.mend import mend
-from vsearch.sources import Source
+from vsearch.projection import Projection, named, project
+from vsearch.results import Hits
+from vsearch.search import Request, Searcher
+from vsearch.search.searcher import check_confidence, check_k
+from vsearch.sources import EmbeddedSource, Source
 from vsearch.sources import files as pictures
-from vsearch.store import Batch, Store, maintain, spaces
+from vsearch.store import Batch, Snapshot, Store, maintain, spaces
 from vsearch.store.check import check as check_store
 from vsearch.texts import TextSets
 from vsearch.types import (
     AddReport,
     CheckReport,
+    Description,
     EncoderInfo,
     Failure,
+    Label,
     MadeWith,
     Progress,
+    Query,
+    QueryValue,
     RepairReport,
     SpaceInfo,
     SpaceReport,
+    TagReport,
+    Target,
 )
-from vsearch.words import Words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vsearch.build import Upkeep
+    from vsearch.confidence import Background
     from vsearch.decode import Limits
     from vsearch.distributed import Cluster, Devices
     from vsearch.embed import Encoder
     from vsearch.ingest import Review
-    from vsearch.query import Decode
+    from vsearch.recipe import Modality
+    from vsearch.search.explain import Explanation
+    from vsearch.search.query import Decode
 
     Ids = NDArray[np.int64]
     Matrix = NDArray[np.float32]
@@ -99,7 +113,7 @@ def open_index(
     return index
 
 
-class Index(Words, Copies, Exchange):
+class Index:
     """Pictures, their vectors and what is known of them.  Searching is safe from any number of threads.
 
     columns: what filters read.
@@ -112,9 +126,8 @@ class Index(Words, Copies, Exchange):
         self._notice = notice
         self._loading = threading.Lock()
         self._texts = TextSets(store, self._encode_texts, notice)
-        self._generations = Generations(store, notice)
         self.columns = Columns(store)
-        self._backgrounds = Backgrounds(store)
+        self._searcher = Searcher(store, self.columns, self._encoder_of, notice)
 
     # Life
 
@@ -129,7 +142,7 @@ class Index(Words, Copies, Exchange):
     def close(self) -> None:
         """Release everything.  Closing twice is harmless; any other use afterwards raises IndexClosed."""
         self._store.close()
-        self._generations.forget()
+        self._searcher.generations.forget()
         self.columns.close()
 
     @property
@@ -200,12 +213,211 @@ class Index(Words, Copies, Exchange):
         For servers, which gather the queries of many threads and keep processes for decoding.
         """
         with self._loading:
-            self._through, self._decode = encoder, decode
+            self._through, self._searcher.decode = encoder, decode
 
     def __len__(self) -> int:
         """How many pictures can be found."""
         with self._store.snapshot() as snapshot:
             return snapshot.shown
+
+    # Searching
+
+    def search(
+        self,
+        query: str | QueryValue | Query,
+        k: int = 10,
+        *,
+        modality: Modality | None = None,
+        target: Target = "pictures",
+        where: str | None = None,
+        offset: int = 0,
+        more: Sequence[int] = (),
+        less: Sequence[int] = (),
+        include_query: bool = False,
+        min_confidence: float | None = None,
+    ) -> Hits:
+        """Find the k pictures that fit best, or with ``target="captions"`` the k captions of the collection.
+
+        query: str is always text; Path and PIL image are always pictures; Query combines several.
+        Pictures that are part of the query are left out, by id, path or content, unless ``include_query``.
+        where: a condition on the columns, in SQL: ``"taken >= '2024-01-01' and folder like 'trips/%'"``.
+        offset: leave out so many of the best: pages of one size fit together while nothing changes.
+        more, less: ids of pictures marked as right and as wrong, by which the query is moved (see ``feedback``); the
+        wrong ones are left out.  min_confidence: in [0, 1], leave out hits with less.
+        Returns at most k hits, best first; files with the same bytes are one hit, and so are pictures with the same
+        caption when captions are wanted, which have no confidence.
+        Captions are compared exactly, by the vectors of their lines, which are made when first asked for and kept;
+        they know neither ``where`` nor ``offset``.
+        Raises QueryError, FilterError, DecodeError, EncoderError, IndexCorrupt.
+        """
+        check_k(k, offset)
+        check_confidence(min_confidence)
+        request = Request(query, modality, where, more, less, include_query, min_confidence)
+        if target == "captions":
+            if where is not None or offset:
+                raise QueryError("captions are searched without where and offset; leave them out")
+            return self._captions(self._searcher.vector(request), k)
+        return self._searcher.search(request, k, offset)
+
+    async def asearch(self, query: str | QueryValue | Query, k: int = 10, **options: Any) -> Hits:
+        """Search in a thread, so that an event loop goes on meanwhile: takes, returns and raises as ``search``.
+
+        One that is cancelled is no longer waited for; its thread ends by itself.
+        """
+        return await asyncio.to_thread(self.search, query, k, **options)
+
+    def pages(
+        self,
+        query: str | QueryValue | Query,
+        page: int = 20,
+        *,
+        modality: Modality | None = None,
+        where: str | None = None,
+        more: Sequence[int] = (),
+        less: Sequence[int] = (),
+        include_query: bool = False,
+        min_confidence: float | None = None,
+    ) -> Iterator[Hits]:
+        """All results, page by page, best first within and as a rule between pages; the last may have fewer.
+
+        What is added after the first page was asked for does not turn up, what is removed is left out from then on,
+        and nothing is shown twice or pushed off a page.  Takes what ``search`` takes, and raises what it raises.
+        """
+        check_k(page)
+        check_confidence(min_confidence)
+        return self._searcher.pages(Request(query, modality, where, more, less, include_query, min_confidence), page)
+
+    def search_vectors(
+        self, xq: Matrix, k: int = 10, *, modality: Modality = "image", where: str | None = None
+    ) -> tuple[Matrix, Ids]:
+        """Find the k nearest stored vectors for each query.
+
+        xq: (nq, dim) float32; scaled to unit length here.  modality: where the queries come from, which decides
+        how widely the ANN index is searched.  where: a condition on the columns, as for ``search``.
+        Returns scores (nq, k) float32, cosine in [-1, 1], highest first; ids (nq, k) int64, -1 where fewer than k
+        exist.  Raises DimensionMismatch, QueryError, FilterError, IndexClosed.
+        """
+        return self._searcher.search_vectors(np.atleast_2d(np.asarray(xq, np.float32)), k, modality, where)
+
+    def explain(
+        self, query: str | QueryValue | Query, id: int, k: int = 10, *, modality: Modality | None = None
+    ) -> Explanation:
+        """Tell why a picture is where it is among the k results of a query, or is not.
+
+        Compares the query with everything, and looks through the lists of the FAISS index: slow, and exact.
+        Raises QueryError for an unknown id, and what ``search`` raises.
+        """
+        return self._searcher.explain(Request(query, modality), id, k)
+
+    def background(self, snapshot: Snapshot) -> Background | None:
+        """What confidences are told from, as of a snapshot of ``store``; None where they are not known."""
+        return self._searcher.backgrounds.of(snapshot)
+
+    # Words
+
+    def describe(self, query: QueryValue | Query, k: int = 5) -> Description:
+        """Tell the k captions of the collection, and the k phrases of the bundled vocabulary, nearest to a picture.
+
+        query: a Path, a PIL image, or ``Query.like(id)`` for an indexed picture, whose own captions are not left out.
+        The first call embeds all captions and phrases, which are kept beside the vectors of the pictures.
+        Raises what ``search`` raises.
+        """
+        xq = self._searcher.vector(Request(query))
+        return Description(tuple(self._captions(xq, k)), tuple(texts.phrases(self._texts.phrases(), xq, k)))
+
+    def projection(self) -> Projection:
+        """Lay the collection out on a plane: what is alike lies near, in groups with names; see ``projection``.
+
+        Groups are named by their tags or by words of their captions, else by bundled phrases, of which the first 512
+        are embedded each time.  The same collection gives the same answer.  Raises EncoderError, IndexCorrupt.
+        """
+        with self._store.snapshot() as snapshot:
+            return named(project(snapshot), snapshot, self._sample_of_phrases if self._knows_texts else None)
+
+    def _sample_of_phrases(self) -> tuple[Sequence[str], Matrix]:
+        sample = phrases.load()[:512]
+        return sample, self.encoder.encode_texts(sample)
+
+    def _captions(self, xq: Matrix, k: int) -> Hits:
+        check_k(k)
+        known = self._texts.captions()
+        with self._store.snapshot() as snapshot:
+            return Hits.of(texts.captions(snapshot, known, xq, k))
+
+    def classifier(
+        self, labels: Sequence[str], *, templates: Sequence[str] | None = None, temperature: float | None = None
+    ) -> Classifier:
+        """Embed labels, so that pictures can be told apart by them; see ``labels.Classifier.of``."""
+        return Classifier.of(self.encoder, labels, templates=templates, temperature=temperature)
+
+    def classify(
+        self, query: QueryValue | Query, labels: Sequence[str] | Classifier, *, top: int | None = None
+    ) -> list[Label]:
+        """Tell which of some labels a picture shows, likeliest first; ``top`` of them, or all.
+
+        query: a Path, a PIL image, or ``Query.like(id)`` for an indexed picture.  labels: two or more texts, or what
+        ``classifier`` made of them.  Raises QueryError, DecodeError, EncoderError.
+        """
+        classifier = labels if isinstance(labels, Classifier) else self.classifier(labels)
+        return classifier.names(self._searcher.vector(Request(query)), top or len(classifier.labels))[0]
+
+    def tag(
+        self,
+        labels: Sequence[str] | Classifier,
+        *,
+        min_confidence: float = 0.5,
+        top: int = 3,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> TagReport:
+        """Give every picture those labels as tags that it shows most likely, in place of the tags that it has.
+
+        Works on stored vectors; no picture is read.  min_confidence: in [0, 1]; top: most tags of a picture.
+        Pictures that are added later have no tags until this is called again.
+        Raises QueryError, EncoderError, IndexNotWritable, DiskFull.
+        """
+        if not 0 <= min_confidence <= 1 or top < 1:
+            raise QueryError(f"min_confidence {min_confidence} and top {top}; they are in [0, 1], and 1 or more")
+        classifier = labels if isinstance(labels, Classifier) else self.classifier(labels)
+        report = tag(self._store, classifier, least=min_confidence, top=top, progress=progress)
+        self.columns.refresh()
+        return report
+
+    def clear_tags(self) -> int:
+        """Take all tags away; return how many pictures had some.  Raises IndexNotWritable, DiskFull."""
+        count = clear(self._store)
+        self.columns.refresh()
+        return count
+
+    # Duplicates
+
+    def duplicates(self, *, keep: str = "largest", threshold: float | None = None, near: bool = True) -> Duplicates:
+        """Find pictures that are there more than once: files with the same bytes, and near duplicates.
+
+        keep: which of a group is kept: ``largest``, ``oldest``, ``newest`` or ``folder:PATH``.  threshold: cosine from
+        which two pictures are compared by a perceptual hash; by default measured with pictures of the collection.
+        near: False looks for identical files only, and reads no picture.
+        Nothing is changed: the result is a plan for ``move_duplicates``.
+        Raises QueryError, EncoderError, IndexCorrupt.
+        """
+        if threshold is not None and not -1 <= threshold <= 1:
+            raise QueryError(f"a threshold of {threshold}; it is a cosine, as 0.9")
+
+        def search(snapshot: Snapshot, xq: Matrix, k: int, exclude: frozenset[int]) -> tuple[Matrix, Ids]:
+            return self._searcher.nearest(snapshot, xq, k, "image", exclude)
+
+        return duplicates.find(
+            self._store, search, lambda: self.encoder, keep=Keep(keep), threshold=threshold, near=near
+        )
+
+    def move_duplicates(self, plan: Duplicates, folder: str | os.PathLike[str]) -> tuple[list[Moved], Path]:
+        """Move the pictures of a plan that are not kept into a folder, and take them out of the results.
+
+        This alone touches your picture folders: files are renamed on the same disk, each only while it and the
+        picture kept instead are what was indexed; nothing is overwritten.  Returns what became of each, and the path
+        of a journal, with which ``duplicates.undo`` (``vsearch dups --undo JOURNAL``) moves them back.
+        Raises QueryError for a folder in which they would be indexed again, SourceError, IndexNotWritable, DiskFull.
+        """
+        return duplicates.move(self._store, plan, Path(folder))
 
     # Changing
 
@@ -266,9 +478,32 @@ class Index(Words, Copies, Exchange):
         self._renew_background()
         return ids
 
+    def add_embedded(
+        self, source: EmbeddedSource, *, progress: Callable[[Progress], None] | None = None
+    ) -> EmbeddedReport:
+        """Add pictures with the vectors that another program made of them.
+
+        source: ``clip_retrieval("./out")`` or ``vector_file("clip.npy", meta="clip.csv")``.
+        The index must have been made with the encoder that made the vectors, or with ``external:NAME:DIM`` where
+        that is not here.  With an encoder, up to 64 pictures that are on this machine are embedded and compared, and
+        those on disk are recorded so that ``add`` leaves them alone, but for pictures that EXIF turns: others embed
+        them lying on their side, and ``add`` will embed them upright.
+        Names, captions and columns are treated as by ``add_vectors``; all parts are checked before the first is stored,
+        and then come one after another.
+        Raises DimensionMismatch, EncoderMismatch when more than a tenth of the cosines are below 0.99, SourceError,
+        EncoderError, IndexNotWritable, DiskFull.
+        """
+        encoder = self.encoder if self._knows_texts else None
+        report = add_embedded(self._store, source, encoder, progress)
+        self.columns.refresh()
+        self._renew_background()
+        return report
+
     def _renew_background(self) -> None:
         encode = self._encode_texts if self._knows_texts else None
-        self._backgrounds.renew(encode, lambda xq, modality: self.search_vectors(xq, 1, modality=modality)[0][:, 0])
+        self._searcher.backgrounds.renew(
+            encode, lambda xq, modality: self.search_vectors(xq, 1, modality=modality)[0][:, 0]
+        )
 
     def remove(self, ids: Sequence[int]) -> int:
         """Forget pictures (never their files); return how many there were."""
@@ -381,6 +616,44 @@ class Index(Words, Copies, Exchange):
     def backup(self, destination: AnyPath) -> None:
         """Copy a consistent moment of the index to a new place, while others read and write."""
         maintain.backup(self._store, Path(os.path.abspath(destination)))
+
+    def export_clip_retrieval(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        where: str | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> ExportReport:
+        """Write the pictures that can be found, or those for which ``where`` holds, as clip-retrieval's folders.
+
+        folder: is made, and is there only when all of it is.  It gets ``img_emb/img_emb_N.npy``, fp16 rows of unit
+        length in the order of ids, and ``metadata/metadata_N.parquet`` with image_path, caption, and every column
+        that says anything, but for tags and what tells only of this index (id, added, size, folder).
+        ``vsearch.clip_retrieval`` reads it back.  Raises FilterError, IndexCorrupt, IndexNotWritable, DiskFull.
+        """
+        return export.to_clip_retrieval(self._store, self.columns, folder, where, progress)
+
+    def export_milvus(
+        self,
+        uri: str,
+        collection: str,
+        *,
+        token: str = "",
+        where: str | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> ExportReport:
+        """Bring a collection of Milvus in line with this index: the same ids, vectors, paths, captions and columns.
+
+        uri: ``http://HOST:19530``, or a place for milvus-lite that ends with ``.db``.  token: ``USER:PASSWORD`` or a
+        key.  A new collection is made with cosine as metric and Milvus's own choice of index.  Rows go in batches, each
+        whole or not at all, under their ids: typed again after a break, or after changes here, the same call sends
+        all anew, nothing is there twice, and rows of pictures that are no longer here (or for which ``where`` does
+        not hold) are removed.  Captions are cut to 65,535 bytes, what a VARCHAR holds.
+        Raises ExportError, also when the collection holds vectors of another index or encoder, FilterError,
+        IndexCorrupt.
+        """
+        place = export.Place(uri, collection, token)
+        return export.to_milvus(self._store, self.columns, place, where, progress)
 
     # Knowing
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from vsearch.errors import IndexCorrupt
 from vsearch.members.address import is_there
-from vsearch.store import Batch, Store, derived, maintain
+from vsearch.store import Batch, Store, maintain, publishing
 from vsearch.store.check import Findings
 from vsearch.store.check import check as check_store
 from vsearch.types import RepairReport
@@ -32,7 +32,7 @@ def mend(store: Store, add: Callable[[Sequence[bytes]], int], rebuild: Callable[
     if found.lost or found.problems:
         actions += _reembed(store, found, add)
     if found.bad_derived:
-        derived.drop(store)
+        publishing.drop(store)
         actions.append("dropped damaged vectors of texts; they are made again when they are needed")
     if found.bad_generation:
         actions.append(rebuild())

@@ -16,7 +16,7 @@ from sweeps import LISTS, grid
 import vsearch
 from vsearch import ann, recipe
 from vsearch.ann import Searchable
-from vsearch.search import search
+from vsearch.search import nearest
 from vsearch.store.maintain import INDEX_FILE
 
 
@@ -60,14 +60,14 @@ class Engine:
         """See ``Peer``: the settings that were tuned at the build, and the grid."""
         return [{"own": modality}, *(grid(modality) if self._recipe else [])]
 
-    def search(self, xq: NDArray[np.float32], k: int, settings: Settings) -> NDArray[np.integer]:
+    def nearest(self, xq: NDArray[np.float32], k: int, settings: Settings) -> NDArray[np.integer]:
         """See ``Peer``."""
         if "own" in settings:
             return self._index.search_vectors(xq, k, modality=settings["own"])[1]
         told = recipe.SearchSettings(**{name: settings[name] for name in LISTS})
         asked = dataclasses.replace(self._recipe, text=told, image=told)
         with self._index.store.snapshot() as snapshot:
-            return search(snapshot, xq, k, "text", Searchable(self._ann, asked))[1]
+            return nearest(snapshot, xq, k, "text", Searchable(self._ann, asked))[1]
 
 
 if __name__ == "__main__":

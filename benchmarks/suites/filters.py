@@ -31,7 +31,7 @@ from vsearch.filters import blocks
 from vsearch.filters.engine import Engine
 from vsearch.filters.schema import SCHEMA, coded, joined
 from vsearch.index import Index
-from vsearch.search import search
+from vsearch.search import nearest
 from vsearch.store import BLOCK_IDS
 
 SHARES = (1.0, 0.5, 0.1, 0.01, 0.001, 0.0001)
@@ -130,7 +130,7 @@ def _elsewhere(index: Index, xq: NDArray[np.float32], modality: Any, regions: ND
     rng = np.random.default_rng(4)
     found, truth, narrowed, plain = [], [], [], []
     with index.store.snapshot() as snapshot:
-        generation = index._generations.of(snapshot)
+        generation = index._searcher.generations.of(snapshot)
         scores = np.full((len(regions), len(xq)), -2, np.float32)
         for ids, rows in snapshot.blocks():
             scores[ids] = rows.astype(np.float32) @ xq.T
@@ -140,7 +140,7 @@ def _elsewhere(index: Index, xq: NDArray[np.float32], modality: Any, regions: ND
             allowed = np.packbits(regions == other, bitorder="little")
             for seconds, bitmap in ((plain, None), (narrowed, allowed)):
                 started = time.thread_time()
-                _, ids = search(snapshot, query[None], K, modality, generation, allowed=bitmap)
+                _, ids = nearest(snapshot, query[None], K, modality, generation, allowed=bitmap)
                 seconds.append(time.thread_time() - started)
             found.append(ids[0])
             passing = np.where(regions == other, scores[:, number], -2)

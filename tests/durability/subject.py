@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tests.durability.model import DIM, Op, Picture, State, vector
-from vsearch import ann, exact, files
+from vsearch import ann, files, kernels
 from vsearch.recipe import SearchSettings
 from vsearch.store import Addition, Batch, Record, Snapshot, Store, maintain, spaces
 from vsearch.store.records import MISSING
@@ -171,7 +171,7 @@ def _wrong_search(snapshot: Snapshot, expected: State, live: NDArray[np.int64]) 
     """Every live picture finds itself, or its twin."""
     if not len(live):
         return []
-    _, ids = exact.topk(snapshot.vectors(live), snapshot.blocks(), 1, snapshot.is_live)
+    _, ids = kernels.topk(snapshot.vectors(live), snapshot.blocks(), 1, snapshot.is_live)
     return [f"exact search for {id} finds {hit}" for id, hit in _strangers(live, ids[:, 0], expected)]
 
 

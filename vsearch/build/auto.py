@@ -9,9 +9,8 @@ import numpy as np
 from vsearch import recipe as recipes
 from vsearch.build.goal import Goal
 from vsearch.build.predict import fitted
-from vsearch.compare import WORTH_SCANNING, prepare
 from vsearch.errors import MemoryBudgetTooSmall, TooFewVectors
-from vsearch.exact import topk
+from vsearch.kernels import WORTH_SCANNING, prepare, topk
 from vsearch.recipe import Recipe
 from vsearch.store.snapshot import BLOCK_ROWS
 

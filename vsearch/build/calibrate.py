@@ -12,7 +12,7 @@ import numpy as np
 from vsearch.ann import AnnIndex
 from vsearch.ann.library import threads
 from vsearch.build.queries import Asked, K, ranks
-from vsearch.exact import rescore
+from vsearch.kernels import rescore
 from vsearch.recipe import SearchSettings
 
 if TYPE_CHECKING:

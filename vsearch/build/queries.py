@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vsearch import compare
-from vsearch.exact import topk
+from vsearch.kernels import prepare, topk
 from vsearch.store import Snapshot
 from vsearch.store import live as live_ids
 
@@ -74,7 +73,7 @@ def asked(snapshot: Snapshot, xq: Matrix, own: Ids) -> Asked:
     def shown(ids: Ids) -> NDArray[np.bool_]:
         return live_ids.test(snapshot.live, ids)
 
-    compare.prepare(len(xq) * snapshot.head.images * snapshot.space.dim)
+    prepare(len(xq) * snapshot.head.images * snapshot.space.dim)
     truth = np.empty((len(xq), K), np.int64)
     for at in range(0, len(xq), _PASS):
         found = topk(xq[at : at + _PASS], snapshot.blocks(), K + 1, shown)[1]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vsearch.half import widen
+from vsearch.kernels import widen
 from vsearch.store import Snapshot
 
 if TYPE_CHECKING:

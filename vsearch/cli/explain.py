@@ -13,8 +13,8 @@ from vsearch.cli.say import emit, say, show
 from vsearch.cli.where import encoder_option, find_index, index_option
 
 if TYPE_CHECKING:
-    from vsearch.explain import Explanation
     from vsearch.present.grid import Grid
+    from vsearch.search.explain import Explanation
 
 
 @click.command()

@@ -13,7 +13,7 @@ from vsearch import phrases
 from vsearch.confidence.background import Background, Null, Rating, lifts, null_of, scaled, surrogates
 from vsearch.errors import EncoderError, IndexCorrupt, IndexNotWritable
 from vsearch.recipe import Modality
-from vsearch.store import Snapshot, Store, derived
+from vsearch.store import Snapshot, Store, derived, publishing
 from vsearch.types import Kind
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Backgrounds:
             rng = np.random.default_rng(0)
             rows = snapshot.vectors(np.sort(rng.choice(ids, min(SAMPLE, len(ids)), replace=False)))
         made = make(len(ids), rows, _phrases(encode), best, rng)
-        derived.publish(self._store, KIND, lambda sink: sink.put(made.pack()), read_at)
+        publishing.publish(self._store, KIND, lambda sink: sink.put(made.pack()), read_at)
 
 
 def make(count: int, rows: Matrix, texts: Matrix | None, best: Best, rng: np.random.Generator) -> Background:

@@ -13,7 +13,7 @@ from vsearch import phrases
 from vsearch.build.texts import ENOUGH
 from vsearch.embed.external import is_external
 from vsearch.errors import DimensionMismatch, QueryError
-from vsearch.exact import topk
+from vsearch.kernels import topk
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

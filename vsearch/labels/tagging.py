@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vsearch.half import widen
+from vsearch.kernels import widen
 from vsearch.labels.classifier import Classifier
 from vsearch.store import Batch, Snapshot, Store
 from vsearch.types import Progress, TagReport, Tags

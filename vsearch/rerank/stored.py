@@ -24,7 +24,7 @@ from vsearch import files
 from vsearch.embed.patches import PatchEncoder
 from vsearch.rerank.reranker import read_patches
 from vsearch.rerank.tokens import Tokens
-from vsearch.store import Store, derived
+from vsearch.store import Store, publishing
 from vsearch.types import Failure
 
 if TYPE_CHECKING:
@@ -120,13 +120,13 @@ def store_patches(
                 while piece := file.read(_PIECE):
                     sink.put(piece)
 
-            derived.publish(store, _kind(towers), fill, read_at)
+            publishing.publish(store, _kind(towers), fill, read_at)
     return len(made.hashes), made.failures
 
 
 def drop_patches(store: Store, towers: PatchEncoder) -> None:
     """Forget what ``store_patches`` kept.  Raises DiskFull, IndexNotWritable."""
-    derived.drop(store, _kind(towers))
+    publishing.drop(store, _kind(towers))
 
 
 class _Making:

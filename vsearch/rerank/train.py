@@ -18,7 +18,7 @@ import torch
 from torch.nn import functional
 
 from vsearch.errors import QueryError
-from vsearch.exact import topk
+from vsearch.kernels import topk
 from vsearch.rerank.model import Matcher
 from vsearch.rerank.tokens import Tokens
 from vsearch.train.schedule import factor

@@ -1,5 +1,9 @@
-"""The one search path: exact or by an index, over all pictures or those that a filter lets through."""
+"""The road of a query: parts, one vector, candidates, exact scores, hits.
 
-from vsearch.search.path import search
+``searcher`` walks it: ``query`` embeds, ``candidates`` finds the nearest pictures, ``ranking`` folds copies into hits.
+"""
 
-__all__ = ["search"]
+from vsearch.search.candidates import nearest
+from vsearch.search.searcher import Request, Searcher
+
+__all__ = ["Request", "Searcher", "nearest"]

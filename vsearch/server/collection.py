@@ -17,7 +17,7 @@ from typing import TypeVar
 from vsearch.errors import IndexClosed, IndexCorrupt, IndexNotFound, QueryError, VsearchError
 from vsearch.index import Index, open_index
 from vsearch.present.names import printable
-from vsearch.query import Decode
+from vsearch.search.query import Decode
 from vsearch.server.batching import Batched
 from vsearch.server.faults import log
 

@@ -21,7 +21,7 @@ from vsearch.server.opening import gone
 
 if TYPE_CHECKING:
     from vsearch.index import Index
-    from vsearch.query import Decode
+    from vsearch.search.query import Decode
     from vsearch.types import Query
 
 T = TypeVar("T")

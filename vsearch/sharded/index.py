@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Self
 
 from vsearch.embed import load_pinned
 from vsearch.errors import ClusterError, EncoderMismatch, QueryError
-from vsearch.hits import check_k
-from vsearch.query import Decode, decode_alone
+from vsearch.search.query import Decode, decode_alone
+from vsearch.search.searcher import check_k
 from vsearch.sharded.asked import ask
 from vsearch.sharded.hits import ShardedHits, gathered
 from vsearch.sharded.place import Place

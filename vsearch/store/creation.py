@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import asdict
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,14 @@ import lmdb
 import msgspec
 
 from vsearch import files
-from vsearch.errors import IndexCorrupt, IndexLocked
+from vsearch.errors import IndexLocked
 from vsearch.store.environment import Environment, create_environment
 from vsearch.store.layout import Layout, format_line
-from vsearch.store.records import Head, Space, decode, encode
+from vsearch.store.records import Head, Space, encode, pack_encoder, unpack_space
 from vsearch.types import EncoderInfo
 
 HEAD_KEY = b"head"
 SPACE_KEY = b"space/"
-MOST_SIDE = 1 << 14  # pixels
 
 
 def fill(layout: Layout, identity: str, info: EncoderInfo) -> None:
@@ -53,25 +51,6 @@ def add_space_folder(layout: Layout, info: EncoderInfo) -> None:
     files.publish(layout.space(info.space) / "encoder.json", lambda sink: sink.put(told))
 
 
-def pack_encoder(info: EncoderInfo) -> bytes:
-    """An encoder's description for LMDB."""
-    return msgspec.json.encode(asdict(info))
-
-
-@lru_cache(maxsize=16)  # every query asks for it
-def unpack_encoder(raw: bytes) -> EncoderInfo:
-    """The description that ``pack_encoder`` made.  Raises IndexCorrupt."""
-    try:
-        info = msgspec.json.decode(raw, type=EncoderInfo)
-    except msgspec.DecodeError as error:
-        raise IndexCorrupt(
-            f"the metadata is damaged: the description of the encoder cannot be read ({error}); restore a backup"
-        ) from error
-    if not 1 <= info.preprocess.size <= MOST_SIDE:
-        raise IndexCorrupt(f"the metadata is damaged: an encoder of pictures of {info.preprocess.size} pixels")
-    return info
-
-
 def read_spaces(txn: lmdb.Transaction, table: Any) -> list[Space]:
     """All spaces that the table of states names, the oldest first."""
     found = []
@@ -81,16 +60,6 @@ def read_spaces(txn: lmdb.Transaction, table: Any) -> list[Space]:
             found.append(unpack_space(cursor.value(), cursor.key()[len(SPACE_KEY) :].decode("utf-8", "replace")))
             more = cursor.next()
     return sorted(found, key=lambda space: space.key)
-
-
-def unpack_space(raw: bytes, name: str) -> Space:
-    """The space that is kept under a name.  Raises IndexCorrupt, also when it has another name."""
-    space = decode(raw, Space, "a space")
-    if space.name != name:
-        raise IndexCorrupt(f"the metadata is damaged: the space {name!r} calls itself {space.name!r}; restore a backup")
-    if unpack_encoder(space.encoder).dim != space.dim:
-        raise IndexCorrupt(f"the metadata is damaged: the space {name!r} is not as wide as its encoder's vectors")
-    return space
 
 
 def clear_scratch(root: Path) -> None:

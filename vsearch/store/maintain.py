@@ -15,9 +15,9 @@ import numpy as np
 from vsearch import files
 from vsearch.errors import IndexCorrupt, IndexExists
 from vsearch.store import segments
-from vsearch.store.creation import add_space_folder, unpack_encoder
+from vsearch.store.creation import add_space_folder
 from vsearch.store.layout import COLUMN_FILE, Layout, format_line
-from vsearch.store.records import Generation, Segment, Space, seal
+from vsearch.store.records import Generation, Segment, Space, seal, unpack_encoder
 from vsearch.store.segments import CHUNK_ROWS, SegmentReader
 from vsearch.store.snapshot import Snapshot, chunk_prefix
 from vsearch.store.store import Store

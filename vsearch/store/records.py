@@ -8,13 +8,16 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Annotated, TypeVar
 
 import msgspec
 
 from vsearch.errors import IndexCorrupt
 from vsearch.store.layout import DERIVED_FILE, GENERATION_NAME, SPACE_NAME
+from vsearch.types import EncoderInfo
 
 MADE_KEY = b"made/"  # and the name of a space: what its vectors were made with
 MISSING = 1
@@ -30,6 +33,7 @@ T = TypeVar("T")
 # Bounds of what a value may say, so that a strange one is refused before memory is taken for it.
 MOST_ID = 1 << 33  # a bitmap of all ids is a gigabyte then
 MOST_DIM = 1 << 16
+MOST_SIDE = 1 << 14  # pixels
 Id = Annotated[int, msgspec.Meta(ge=0, le=MOST_ID)]
 Number = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
 Bytes = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
@@ -245,3 +249,44 @@ def key_id(key: bytes) -> int:
     if id > MOST_ID:
         raise IndexCorrupt("the metadata is damaged: a key that is not an id; mend it with: vsearch repair")
     return id
+
+
+def pack_encoder(info: EncoderInfo) -> bytes:
+    """An encoder's description for LMDB."""
+    return msgspec.json.encode(asdict(info))
+
+
+@lru_cache(maxsize=16)  # every query asks for it
+def unpack_encoder(raw: bytes) -> EncoderInfo:
+    """The description that ``pack_encoder`` made.  Raises IndexCorrupt."""
+    try:
+        info = msgspec.json.decode(raw, type=EncoderInfo)
+    except msgspec.DecodeError as error:
+        raise IndexCorrupt(
+            f"the metadata is damaged: the description of the encoder cannot be read ({error}); restore a backup"
+        ) from error
+    if not 1 <= info.preprocess.size <= MOST_SIDE:
+        raise IndexCorrupt(f"the metadata is damaged: an encoder of pictures of {info.preprocess.size} pixels")
+    return info
+
+
+def unpack_space(raw: bytes, name: str) -> Space:
+    """The space that is kept under a name.  Raises IndexCorrupt, also when it has another name."""
+    space = decode(raw, Space, "a space")
+    if space.name != name:
+        raise IndexCorrupt(f"the metadata is damaged: the space {name!r} calls itself {space.name!r}; restore a backup")
+    if unpack_encoder(space.encoder).dim != space.dim:
+        raise IndexCorrupt(f"the metadata is damaged: the space {name!r} is not as wide as its encoder's vectors")
+    return space
+
+
+def derived_key(space: str, what: str = "") -> bytes:
+    """Key of a derived file in the table of states; without ``what`` the start of the keys of all kinds."""
+    return f"derived/{space}/{what}".encode()
+
+
+def unpack_derived(raw: bytes | None) -> Derived | None:
+    """The derived file that the metadata names; a name that is damaged is as good as none."""
+    with suppress(IndexCorrupt):
+        return None if raw is None else decode(raw, Derived, "the name of a derived file")
+    return None

@@ -13,11 +13,23 @@ import numpy as np
 
 from vsearch.bounds import clamped, valid
 from vsearch.errors import IndexCorrupt
-from vsearch.half import widen
+from vsearch.kernels import widen
 from vsearch.store import derived, described
 from vsearch.store import live as live_ids
 from vsearch.store.batch import ArchiveState, path_key
-from vsearch.store.records import MADE_KEY, Derived, Head, Record, Space, decode, id_key, key_id, opened
+from vsearch.store.records import (
+    MADE_KEY,
+    Derived,
+    Head,
+    Record,
+    Space,
+    decode,
+    derived_key,
+    id_key,
+    key_id,
+    opened,
+    unpack_derived,
+)
 from vsearch.store.segments import SegmentReader, damaged_rows, row_is_whole
 from vsearch.types import Details, Failure, MadeWith, Tags
 
@@ -204,7 +216,7 @@ class Snapshot:
 
     def derived(self, what: str) -> Derived | None:
         """The file of that kind that was made from the live space."""
-        return derived.of(self._txn, self._tables[b"state"], self.space.name, what)
+        return unpack_derived(self._txn.get(derived_key(self.space.name, what), db=self._tables[b"state"]))
 
     def all_derived(self) -> list[Derived]:
         """All files that were made from the live space."""

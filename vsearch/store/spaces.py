@@ -14,8 +14,8 @@ import numpy as np
 
 from vsearch.errors import QueryError
 from vsearch.store import derived
-from vsearch.store.creation import SPACE_KEY, add_space_folder, pack_encoder, unpack_encoder
-from vsearch.store.records import MADE_KEY, Record, Space, seal, with_runs
+from vsearch.store.creation import SPACE_KEY, add_space_folder
+from vsearch.store.records import MADE_KEY, Record, Space, pack_encoder, seal, unpack_encoder, with_runs
 from vsearch.store.snapshot import Snapshot
 from vsearch.store.store import Store
 from vsearch.types import EncoderInfo, MadeWith, SpaceInfo

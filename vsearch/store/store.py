@@ -20,12 +20,12 @@ from vsearch.store import derived, described, segments
 from vsearch.store import live as live_ids
 from vsearch.store.batch import Batch, path_key
 from vsearch.store.changes import Changes, matrix_of
-from vsearch.store.creation import HEAD_KEY, SPACE_KEY, clear_scratch, fill, read_spaces, unpack_encoder, unpack_space
+from vsearch.store.creation import HEAD_KEY, SPACE_KEY, clear_scratch, fill, read_spaces
 from vsearch.store.environment import Environment, open_environment
 from vsearch.store.garbage import sweep
 from vsearch.store.layout import Layout, read_format
 from vsearch.store.links import refuse_links
-from vsearch.store.records import Head, Record, Segment, Space, decode, encode, seal
+from vsearch.store.records import Head, Record, Segment, Space, decode, encode, seal, unpack_encoder, unpack_space
 from vsearch.store.segments import CHUNK_ROWS, MAX_ROWS, SegmentReader
 from vsearch.store.snapshot import Snapshot, State, chunk_prefix, pack_failure, until_left
 from vsearch.store.trust import Walk, clean_note
@@ -127,8 +127,13 @@ class Store:
     @property
     def encoder_info(self) -> EncoderInfo:
         """The encoder that made the vectors of the live space."""
+        return self.live_space()[1]
+
+    def live_space(self) -> tuple[Space, EncoderInfo]:
+        """The space that answers, and the encoder that made its vectors."""
         with self.read() as txn:
-            return unpack_encoder(self.space_in(txn, self.head_in(txn)).encoder)
+            space = self.space_in(txn, self.head_in(txn))
+        return space, unpack_encoder(space.encoder)
 
     # Reading
 

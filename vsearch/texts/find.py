@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vsearch.exact import topk
+from vsearch.kernels import topk
 from vsearch.store import Snapshot
 from vsearch.texts.textset import TextSet
 from vsearch.types import Hit, Phrase

@@ -11,7 +11,7 @@ import numpy as np
 
 from vsearch import phrases
 from vsearch.errors import IndexCorrupt, IndexLocked, IndexNotWritable
-from vsearch.store import Derived, Snapshot, Store, derived
+from vsearch.store import Derived, Snapshot, Store, derived, publishing
 from vsearch.texts.textset import TextSet, read
 
 if TYPE_CHECKING:
@@ -97,9 +97,9 @@ class TextSets:
         self._last[what] = ("" if named is None else named.name, read_at, made)
         with suppress(IndexLocked, IndexNotWritable), self._writer() as store:
             if named is not None:
-                derived.confirm(store, what, named, read_at)
+                publishing.confirm(store, what, named, read_at)
             else:
-                derived.publish(store, what, made.write, read_at)
+                publishing.publish(store, what, made.write, read_at)
         with suppress(IndexCorrupt), self._store.snapshot() as snapshot:
             now = snapshot.derived(what)
             if now is not None and now.as_of == snapshot.txn_id:

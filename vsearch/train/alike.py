@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsearch.errors import TrainError
-from vsearch.exact import topk
+from vsearch.kernels import topk
 from vsearch.train.trainee import Inputs, Trainee
 
 BLOCK = 65536

@@ -25,7 +25,7 @@ from vsearch.errors import QueryError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from vsearch.query import Embedded
+    from vsearch.search.query import QueryVector
     from vsearch.store import Snapshot
 
     Matrix = NDArray[np.float32]
@@ -39,10 +39,11 @@ _STEPS = 50
 _HALVINGS = 30
 
 
-def refined(snapshot: Snapshot, query: Embedded, more: Sequence[int], less: Sequence[int]) -> Embedded:
+def refined(snapshot: Snapshot, query: QueryVector, more: Sequence[int], less: Sequence[int]) -> QueryVector:
     """The query after feedback: pictures of ``more`` may be found, those of ``less`` are excluded.
 
-    more, less: ids.  Raises QueryError for an unknown id, and for one that is in both.
+    query: its ``ids`` are those to leave out.  more, less: ids.
+    Raises QueryError for an unknown id, and for one that is in both.
     """
     if both := sorted({*more} & {*less}):
         raise QueryError(f"the picture {both[0]} is marked as both more and less; keep one of the two")
@@ -51,8 +52,8 @@ def refined(snapshot: Snapshot, query: Embedded, more: Sequence[int], less: Sequ
         raise QueryError(f"no picture has the id {unknown}; ids are shown by: vsearch query --json")
     rows = [snapshot.vectors(np.array(sorted({*ids}), np.int64)) for ids in (more, less)]
     vector = direction(query.vector[0], *rows)[None]
-    exclude = (query.exclude - {*more}) | {*less}
-    return replace(query, vector=vector, exclude=exclude, has_pictures=True)
+    ids = (query.ids - {*more}) | {*less}
+    return replace(query, vector=vector, ids=ids, has_pictures=True)
 
 
 def direction(query: Matrix, right: Matrix, wrong: Matrix) -> Matrix:
@@ -76,8 +77,8 @@ def rocchio(query: Matrix, right: Matrix, wrong: Matrix) -> Matrix:
 
 
 def _mean(rows: Exact) -> Exact:
-    told: Exact = rows.mean(axis=0) if len(rows) else np.zeros(rows.shape[1])
-    return told
+    mean: Exact = rows.mean(axis=0) if len(rows) else np.zeros(rows.shape[1])
+    return mean
 
 
 def _unit(vector: Exact) -> Matrix:

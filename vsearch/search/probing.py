@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vsearch.ann import AnnIndex
-from vsearch.exact import rescore
+from vsearch.kernels import rescore
 from vsearch.recipe import SearchSettings
-from vsearch.search.passing import Passing
 from vsearch.store import Snapshot
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     Ids = NDArray[np.int64]
     Matrix = NDArray[np.float32]
+    Bitmap = NDArray[np.uint8]
 
 # Lists visited grow with this power of how much a filter thins them out: with it, filters that have nothing to do with
 # the query were answered with the recall of unfiltered searches, or better, down to one picture of a thousand.
@@ -30,19 +30,23 @@ WIDENING = 0.12
 ENOUGH, LATE, STEP = 8, 0.1, 4
 
 
-def search_passing(
-    snapshot: Snapshot, ann: AnnIndex, xq: Matrix, k: int, settings: SearchSettings, passing: Passing
+def probe(
+    snapshot: Snapshot, ann: AnnIndex, xq: Matrix, k: int, settings: SearchSettings, bitmap: Bitmap, count: int | None
 ) -> tuple[Matrix, Ids]:
-    """The k best of the vectors that pass, by exact score: scores (nq, k) and ids (nq, k), -1 for none."""
+    """The k best of some of an index's vectors, by exact score: scores (nq, k) and ids (nq, k), -1 for none.
+
+    bitmap: the ids that may be found.  count: how many they are, where that may have to do with the query, as with a
+    filter; None where it does not, and the settings are right as they are.
+    """
     wanted = min(k * settings.rescore, len(ann))
     enough = min(wanted, ENOUGH * k)
-    if passing.narrowed:
-        settings = _widened(settings, ann, passing.count, enough)
-    candidates = ann.search(xq, wanted, settings, passing.bitmap)
+    if count is not None:
+        settings = _widened(settings, ann, count, enough)
+    candidates = ann.search(xq, wanted, settings, bitmap)
     scores, ids = rescore(xq, candidates, k, snapshot.vectors)
     open_, changed = np.arange(len(xq)), np.zeros(len(xq), bool)
     most = ann.core.nlist if ann.has_lists else len(ann) // STEP
-    while passing.narrowed and settings.nprobe < most:
+    while count is not None and settings.nprobe < most:
         late = changed | (candidates[:, enough - 1] < 0)
         if ann.has_lists:
             late |= _late(snapshot, ann, xq[open_], ids[open_], settings.nprobe)
@@ -50,7 +54,7 @@ def search_passing(
         if not len(open_):
             break
         settings = replace(settings, nprobe=min(most, STEP * settings.nprobe))
-        candidates = ann.search(xq[open_], wanted, settings, passing.bitmap)
+        candidates = ann.search(xq[open_], wanted, settings, bitmap)
         before = ids[open_]
         scores[open_], ids[open_] = rescore(xq[open_], candidates, k, snapshot.vectors)
         changed = (ids[open_] != before).any(axis=1)
@@ -75,10 +79,10 @@ def _late(snapshot: Snapshot, ann: AnnIndex, xq: Matrix, ids: Ids, nprobe: int) 
         np.ascontiguousarray(xq if ann.queries is None else xq @ ann.queries.T), nprobe
     )
     out = np.zeros(len(xq), bool)
-    for row, found in enumerate(ids):
-        there = np.sort(found[found >= 0])
-        if len(there):
-            vectors = snapshot.vectors(there)
+    for row, results in enumerate(ids):
+        known = np.sort(results[results >= 0])
+        if len(known):
+            vectors = snapshot.vectors(known)
             vectors = vectors if ann.matrix is None else vectors @ ann.matrix.T
             centroids = ann.core.quantizer.reconstruct_batch(lists[row])
             # The nearest by distance, which is how vectors were put into lists.

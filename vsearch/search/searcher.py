@@ -1,0 +1,221 @@
+"""The road of a query: a vector, one moment of the store, ranked matches, confidences, hits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vsearch.confidence import Backgrounds, unknown
+from vsearch.confidence.backgrounds import KIND as BACKGROUND
+from vsearch.errors import DimensionMismatch, QueryError
+from vsearch.filters import Columns
+from vsearch.recipe import Modality
+from vsearch.results import Hits
+from vsearch.search.candidates import nearest
+from vsearch.search.generations import Generations
+from vsearch.search.query import Decode, QueryVector, decode_alone, embed, unit
+from vsearch.search.ranking import MAX_K, Match, as_hits, older, page, ranked
+from vsearch.store import Snapshot, Space, Store
+from vsearch.types import EncoderInfo, Part, Query, QueryValue
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from vsearch.embed import Encoder
+    from vsearch.search.explain import Explanation
+
+    Bitmap = NDArray[np.uint8]
+    Ids = NDArray[np.int64]
+    Matrix = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is searched for, and what of it is wanted.
+
+    modality: searched as; by default what the query is.  where: a condition on the columns.  more, less: ids of
+    pictures marked as right and as wrong.  include_query: show pictures that are part of the query too.
+    min_confidence: in [0, 1], leave out hits with less.
+    """
+
+    query: str | QueryValue | Query
+    modality: Modality | None = None
+    where: str | None = None
+    more: Sequence[int] = ()
+    less: Sequence[int] = ()
+    include_query: bool = False
+    min_confidence: float | None = None
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The terms of the query."""
+        return self.query.parts if isinstance(self.query, Query) else (Part(self.query),)
+
+
+class Searcher:
+    """Searches one index, from any number of threads.
+
+    encoder_of: gives the encoder of a description.  decode: reads query pictures; servers put another in its place.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        columns: Columns,
+        encoder_of: Callable[[EncoderInfo], Encoder],
+        notice: Callable[[str], None],
+    ) -> None:
+        self._store = store
+        self._columns = columns
+        self._encoder_of = encoder_of
+        self.decode: Decode = decode_alone
+        self.generations = Generations(store, notice)
+        self.backgrounds = Backgrounds(store)
+
+    def search(self, request: Request, k: int, offset: int = 0) -> Hits:
+        """Hits ``offset`` to ``offset + k``; see ``Index.search``."""
+        vector, space = self.embed(request)
+        with self._store.snapshot(space.name) as snapshot:
+            query = self._resolved(snapshot, request, vector)
+            allowed = None if request.where is None else self._columns.matching(snapshot, request.where)
+            matches = self._ranked(snapshot, request, query, k, allowed)
+            return self._hits(snapshot, request, query, page(matches, k, offset), offset + 1)
+
+    def pages(self, request: Request, k: int) -> Iterator[Hits]:
+        """All hits, k at a time, each page of its own moment; see ``Index.pages``."""
+        vector, space = self.embed(request)
+        shown: set[int] = set()
+        watermark = None
+        while True:
+            with self._store.snapshot(space.name) as snapshot:
+                watermark = snapshot.head.next_id if watermark is None else watermark
+                query = self._resolved(snapshot, request, vector)
+                query = replace(query, ids=query.ids | shown)
+                allowed = self._columns.matching(snapshot, request.where)
+                if watermark < snapshot.head.next_id:
+                    allowed = older(snapshot.live if allowed is None else allowed, watermark)
+                matches = page(self._ranked(snapshot, request, query, k, allowed), k)
+                hits = self._hits(snapshot, request, query, matches, len(shown) + 1)
+            if hits:
+                yield hits
+            if len(hits) < k:
+                return
+            shown.update(hit.id for hit in hits)
+
+    def search_vectors(self, xq: Matrix, k: int, modality: Modality, where: str | None) -> tuple[Matrix, Ids]:
+        """The k nearest stored vectors of each query, (nq, dim); see ``Index.search_vectors``."""
+        with self._store.snapshot() as snapshot:
+            if xq.ndim != 2 or xq.shape[1] != snapshot.space.dim:
+                raise DimensionMismatch(
+                    f"queries of shape {xq.shape}; this index holds {snapshot.space.dim} dimensions"
+                )
+            return self.nearest(snapshot, unit(xq), k, modality, allowed=self._columns.matching(snapshot, where))
+
+    def explain(self, request: Request, id: int, k: int) -> Explanation:
+        """Why a picture is where it is among the k results of a query; see ``Index.explain``."""
+        from vsearch.search.explain import explain
+
+        vector, space = self.embed(request)
+        with self._store.snapshot(space.name) as snapshot:
+            query = self._resolved(snapshot, request, vector)
+            modality = request.modality or query.modality
+            _, ids = self.nearest(snapshot, query.vector, k, modality, query.ids)
+            searchable = self.generations.of(snapshot)
+            ann, settings = (searchable.index, searchable.recipe.search(modality)) if searchable else (None, None)
+            return explain(snapshot, query.vector[0], id, ids[0], ann, settings)
+
+    def embed(self, request: Request) -> tuple[QueryVector, Space]:
+        """The query as a vector, and the space in which it lies: the index may change to another one meanwhile."""
+        space, info = self._store.live_space()
+
+        def stored(id: int) -> Matrix:
+            with self._store.snapshot(space.name) as snapshot:
+                return stored_vector(snapshot, id)
+
+        return embed(request.parts, info, lambda: self._encoder_of(info), stored, self.decode), space
+
+    def vector(self, request: Request) -> Matrix:
+        """The query after feedback, as a vector (1, dim) of unit length."""
+        query, space = self.embed(request)
+        if not request.more and not request.less:
+            return query.vector
+        with self._store.snapshot(space.name) as snapshot:
+            return self._resolved(snapshot, request, query).vector
+
+    def nearest(
+        self,
+        snapshot: Snapshot,
+        xq: Matrix,
+        k: int,
+        modality: Modality,
+        exclude: frozenset[int] = frozenset(),
+        allowed: Bitmap | None = None,
+    ) -> tuple[Matrix, Ids]:
+        """The k nearest pictures of a moment, by the ANN index that it names; see ``candidates.nearest``."""
+        check_k(k)
+        searchable = None if snapshot.space.generation is None else self.generations.of(snapshot)
+        return nearest(snapshot, xq, k, modality, searchable, exclude, allowed)
+
+    def _resolved(self, snapshot: Snapshot, request: Request, query: QueryVector) -> QueryVector:
+        """The query after feedback, its ``ids`` those of all pictures that are to be left out."""
+        excluded = frozenset[int]()
+        if not request.include_query:
+            indexed = {id for path in query.paths if (id := snapshot.at_path(path)) is not None}
+            excluded = query.ids.union(indexed, *(snapshot.with_content(content) for content in query.contents))
+        query = replace(query, ids=excluded)
+        if request.more or request.less:
+            from vsearch.search.feedback import refined
+
+            return refined(snapshot, query, request.more, request.less)
+        return query
+
+    def _ranked(
+        self, snapshot: Snapshot, request: Request, query: QueryVector, k: int, allowed: Bitmap | None
+    ) -> Iterator[Match]:
+        modality = request.modality or query.modality
+
+        def find(count: int, hidden: frozenset[int]) -> tuple[NDArray[np.float32], Ids]:
+            scores, ids = self.nearest(snapshot, query.vector, count, modality, hidden, allowed)
+            return scores[0], ids[0]
+
+        return ranked(snapshot, k, find, query.ids)
+
+    def _hits(self, snapshot: Snapshot, request: Request, query: QueryVector, matches: list[Match], first: int) -> Hits:
+        """Matches as hits, those of at least the confidence asked for.  Raises QueryError."""
+        kind = query.kind(request.modality or query.modality)
+        rate = None
+        if snapshot.derived(BACKGROUND) is not None:
+            rate = self.backgrounds.rating(snapshot, query.vector[0], kind)
+        least = request.min_confidence
+        if least is not None:
+            if rate is None:
+                raise QueryError(unknown(snapshot, kind))
+            matches = [match for match in matches if rate(match.score) >= least]
+        return as_hits(matches, first, rate)
+
+
+def stored_vector(snapshot: Snapshot, id: int) -> Matrix:
+    """The stored vector of a picture, (dim,).  Raises QueryError for an id that there is not, IndexCorrupt."""
+    if snapshot.record(id) is None:
+        raise QueryError(f"no picture has the id {id}; ids are shown by: vsearch query --json")
+    if snapshot.is_absent(id):
+        raise QueryError(f"the picture {id} could not be read when the encoder was changed; index it again")
+    row: Matrix = snapshot.vectors(np.array([id], np.int64))[0]
+    return row
+
+
+def check_k(k: int, offset: int = 0) -> None:
+    """Raise QueryError for numbers of results that nobody can have."""
+    if not 1 <= k <= MAX_K:
+        raise QueryError(f"k is {k}; ask for 1 to {MAX_K:,} results")
+    if not 0 <= offset <= MAX_K - k:
+        raise QueryError(f"offset is {offset}; with {k:,} results it is 0 to {MAX_K - k:,}")
+
+
+def check_confidence(least: float | None) -> None:
+    """Raise QueryError for a confidence that no hit can have."""
+    if least is not None and not 0 <= least <= 1:
+        raise QueryError(f"a confidence of at least {least}; it is in [0, 1]")
