@@ -94,7 +94,7 @@ def test_search_by_rough_products_gives_the_same_answers(monkeypatch, spread):
     told = {}
     for fast in (False, True):
         monkeypatch.setattr(compare, "has_fast_bfloat16", lambda fast=fast: fast)
-        told[fast] = topk(xq, blocks, 10, lambda ids: np.ones(len(ids), bool), device=None)
+        told[fast] = topk(xq, blocks, 10, None, device=None)
     np.testing.assert_allclose(told[True][0], told[False][0], atol=2e-6)
     truth = np.argsort(-(xq.astype(np.float64) @ rows.astype(np.float64).T), axis=1)[:, :10]
     if spread == 1.0:

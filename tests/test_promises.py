@@ -313,19 +313,19 @@ def test_moved_and_renamed_files_keep_their_ids_and_are_not_embedded_again(tmp_p
     (photos / "elsewhere").mkdir()
     for name in ("red", "blue"):
         (photos / f"{name}.png").rename(photos / "elsewhere" / f"{name}.png")
-    index._encoder = None  # Embedding anything would load it again.
+    index._searcher.encoder = None  # Embedding anything would load it again.
     report = index.add(vsearch.folder(photos))
     assert (report.moved, report.added, report.removed, report.unchanged) == (2, 0, 0, 4)
-    assert index._encoder is None
+    assert index._searcher.encoder is None
     assert {h.path.name: h.id for h in index.search("red", k=6)} == before
 
 
 def test_identical_bytes_are_embedded_once(photos, index):
     shutil.copy(photos / "red.png", photos / "twin.png")
-    index._encoder = None
+    index._searcher.encoder = None
     report = index.add(vsearch.folder(photos))
     assert report.added == 1
-    assert index._encoder is None
+    assert index._searcher.encoder is None
     (hit,) = index.search("red", k=1)
     assert {hit.path.name, *(copy.name for copy in hit.copies)} == {"red.png", "twin.png"}
 

@@ -237,7 +237,7 @@ def test_a_query_that_was_embedded_before_the_change_is_answered_in_its_own_spac
     index.change_encoder(Turned())
     assert space.name != index.info()["space"]
     with index.store.snapshot(space.name) as snapshot:
-        _, ids = topk(query.vector, snapshot.blocks(), 1, snapshot.is_live)
+        _, ids = topk(query.vector, snapshot.blocks(), 1, snapshot.live)
         assert snapshot.record(int(ids[0, 0])).path.endswith(b"green.png")
 
 

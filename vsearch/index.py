@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 from vsearch import duplicates, export, phrases, texts
 from vsearch.about import about
 from vsearch.duplicates import Duplicates, Keep, Moved
-from vsearch.embed import load_encoder, load_pinned, resolve
+from vsearch.embed import load_encoder, resolve
 from vsearch.embed.external import is_external
 from vsearch.errors import QueryError
 from vsearch.export import ExportReport
@@ -121,13 +120,10 @@ class Index:
 
     def __init__(self, store: Store, encoder: Encoder | None, notice: Notice) -> None:
         self._store = store
-        self._encoder = encoder
-        self._through: Callable[[Encoder], Encoder] = lambda loaded: loaded
         self._notice = notice
-        self._loading = threading.Lock()
         self._texts = TextSets(store, self._encode_texts, notice)
         self.columns = Columns(store)
-        self._searcher = Searcher(store, self.columns, self._encoder_of, notice)
+        self._searcher = Searcher(store, self.columns, encoder, notice)
 
     # Life
 
@@ -161,22 +157,11 @@ class Index:
 
         Raises EncoderUnavailable, EncoderMismatch.
         """
-        return self._encoder_of(self._store.encoder_info)
-
-    def _encoder_of(self, info: EncoderInfo) -> Encoder:
-        with self._loading:
-            if self._encoder is None or self._encoder.info.digest != info.digest:
-                self._encoder = self._through(self._load_pinned(info))
-            return self._encoder
-
-    def _load_pinned(self, info: EncoderInfo) -> Encoder:
-        with self._store.snapshot() as snapshot:
-            before = snapshot.made_with(info.space)
-        return load_pinned(info, self.path.name, before=before)
+        return self._searcher.encoder_of(self._store.encoder_info)
 
     def _note_made_with(self) -> None:
         """Remember what vectors are made with, and tell when some are made with something else."""
-        now: MadeWith | None = getattr(self._encoder, "made_with", None)
+        now: MadeWith | None = getattr(self._searcher.encoder, "made_with", None)
         if now is None:
             return
         with self._store.snapshot() as snapshot:
@@ -193,7 +178,7 @@ class Index:
     @property
     def loaded_encoder(self) -> Encoder | None:
         """The encoder, if anything has needed it so far."""
-        return self._encoder
+        return self._searcher.encoder
 
     @property
     def store(self) -> Store:
@@ -205,15 +190,14 @@ class Index:
         from vsearch.embed.load import check_same
 
         check_same(encoder.info, self._store.encoder_info)
-        self._encoder = encoder
+        self._searcher.encoder = encoder
 
     def route(self, *, encoder: Callable[[Encoder], Encoder], decode: Decode) -> None:
         """Embed through what ``encoder`` makes of each encoder that is loaded, read query pictures by ``decode``.
 
         For servers, which gather the queries of many threads and keep processes for decoding.
         """
-        with self._loading:
-            self._through, self._searcher.decode = encoder, decode
+        self._searcher.route(encoder, decode)
 
     def __len__(self) -> int:
         """How many pictures can be found."""
@@ -586,7 +570,7 @@ class Index:
 
         made = load_encoder(encoder) if isinstance(encoder, str) else encoder
         report = respace(self._store, made, RespaceOptions(limits or DecodeLimits(), workers, yes, progress))
-        self._encoder = made
+        self._searcher.encoder = made
         self._renew_background()
         return report
 
@@ -601,7 +585,7 @@ class Index:
         that there is not, EncoderMismatch when its encoder is no longer what it was, and as ``change_encoder`` does.
         """
         info = spaces.named(self._store, name).encoder
-        return self.change_encoder(self._load_pinned(info), **options)
+        return self.change_encoder(self._searcher.load(info), **options)
 
     def remove_space(self, name: str) -> str:
         """Forget a space that is not in use, with its vectors; return its full name.  Raises QueryError."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Ids = NDArray[np.int64]
     Matrix = NDArray[np.float32]
     Rows = NDArray[np.float16]
+    Bitmap = NDArray[np.uint8]
 
 _WIDEN_KEEP = np.int32(0x8FFFE000 - (1 << 32))
 _WIDEN_SCALE = np.float32(2.0**112)
@@ -49,22 +50,24 @@ def topk(
     xq: Matrix,
     blocks: Iterable[tuple[Ids, NDArray[np.float16]]],
     k: int,
-    live: Callable[[Ids], NDArray[np.bool_]],
+    bitmap: Bitmap | None = None,
     device: str | None = None,
 ) -> tuple[Matrix, Ids]:
-    """The k live rows of highest inner product for each query.
+    """The k rows of highest inner product for each query.
 
-    xq: (nq, dim) float32.  blocks: (ids (n,), rows (n, dim) fp16), read one at a time, so memory stays flat.
-    rows are of unit length.  device: a torch device to multiply on; by default the best there is (see ``comparer``).
+    xq: (nq, dim) float32.  blocks: (ids (n,), rows (n, dim) fp16) of unit length, read one at a time, so memory stays
+    flat.  bitmap: of the ids that count, bit i of byte i // 8, lowest first; None for all.  device: a torch device to
+    multiply on; by default the best there is (see ``comparer``).
     Returns scores (nq, k) float32, highest first, ties by lower id; ids (nq, k) int64, -1 where there are fewer.
     Cost: one pass over the rows.
     """
     compare = comparer(xq, device)
     best = np.full((len(xq), 0), -np.inf, np.float32), np.full((len(xq), 0), -1, np.int64)
     for ids, rows in blocks:
-        shown = live(ids)
-        if not shown.all():
-            ids, rows = ids[shown], rows[shown]
+        if bitmap is not None:
+            counts = (bitmap[ids >> 3] >> (ids & 7).astype(np.uint8)) & 1 == 1
+            if not counts.all():
+                ids, rows = ids[counts], rows[counts]
         if len(ids):
             least = best[0][:, k - 1] if best[0].shape[1] >= k else None
             pairs = compare(rows, least, k)

@@ -171,7 +171,7 @@ def _wrong_search(snapshot: Snapshot, expected: State, live: NDArray[np.int64]) 
     """Every live picture finds itself, or its twin."""
     if not len(live):
         return []
-    _, ids = kernels.topk(snapshot.vectors(live), snapshot.blocks(), 1, snapshot.is_live)
+    _, ids = kernels.topk(snapshot.vectors(live), snapshot.blocks(), 1, snapshot.live)
     return [f"exact search for {id} finds {hit}" for id, hit in _strangers(live, ids[:, 0], expected)]
 
 

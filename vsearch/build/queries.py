@@ -9,7 +9,6 @@ import numpy as np
 
 from vsearch.kernels import prepare, topk
 from vsearch.store import Snapshot
-from vsearch.store import live as live_ids
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,14 +68,10 @@ def texts(snapshot: Snapshot, vectors: Matrix) -> Asked | None:
 
 def asked(snapshot: Snapshot, xq: Matrix, own: Ids) -> Asked:
     """Queries with their answers by exact search over all live pictures."""
-
-    def shown(ids: Ids) -> NDArray[np.bool_]:
-        return live_ids.test(snapshot.live, ids)
-
     prepare(len(xq) * snapshot.head.images * snapshot.space.dim)
     truth = np.empty((len(xq), K), np.int64)
     for at in range(0, len(xq), _PASS):
-        found = topk(xq[at : at + _PASS], snapshot.blocks(), K + 1, shown)[1]
+        found = topk(xq[at : at + _PASS], snapshot.blocks(), K + 1, snapshot.live)[1]
         truth[at : at + _PASS] = _others(found, own[at : at + _PASS])
     return Asked(xq, own, truth)
 

@@ -100,7 +100,7 @@ def recall(index: Index, queries: Queries, found: Ids, k: int) -> float:
 
 def _exact(snapshot: Snapshot, xq: Matrix, own: Ids | None, k: int) -> Matrix:
     """Scores of the exact k best, (n, k), highest first, -inf where fewer exist."""
-    scores, ids = topk(xq, snapshot.blocks(), k + (own is not None), snapshot.is_live)
+    scores, ids = topk(xq, snapshot.blocks(), k + (own is not None), snapshot.live)
     if own is None:
         return scores
     return _without(scores, ids, own)[0]

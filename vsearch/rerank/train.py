@@ -88,7 +88,7 @@ def hard_captions(vectors: Matrix, owner: Ids, count: int) -> Ids:
     found = []
     for first in range(0, len(vectors), _BLOCK):
         part = slice(first, first + _BLOCK)
-        scores, near = topk(vectors[part], rows, depth, lambda ids: np.ones(len(ids), bool))
+        scores, near = topk(vectors[part], rows, depth)
         fits = (owner[near] == owner[part, None]) | (scores > SAME)
         order = np.argsort(fits, axis=1, kind="stable")[:, :count]
         found.append(np.take_along_axis(near, order, 1))

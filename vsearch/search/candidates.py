@@ -86,17 +86,9 @@ class Selector:
         prepare(len(xq) * self.count * xq.shape[1])
         if self.count <= SCATTERED * rows:
             ids = live_ids.ids(self.bitmap)
-            return topk(xq, self._snapshot.blocks_of(ids[np.searchsorted(ids, start) :]), k, _all)
+            return topk(xq, self._snapshot.blocks_of(ids[np.searchsorted(ids, start) :]), k)
         most = rows_at_once(len(xq), BLOCK_ROWS)
-        return topk(xq, self._snapshot.blocks(start, most), k, self._selects)
-
-    def _selects(self, ids: Ids) -> NDArray[np.bool_]:
-        bits: NDArray[np.bool_] = (self.bitmap[ids >> 3] >> (ids & 7).astype(np.uint8)) & 1 == 1
-        return bits
-
-
-def _all(ids: Ids) -> NDArray[np.bool_]:
-    return np.ones(len(ids), bool)
+        return topk(xq, self._snapshot.blocks(start, most), k, self.bitmap)
 
 
 def _without(live: Bitmap, exclude: frozenset[int]) -> Bitmap:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import numpy as np
 
 from vsearch.confidence import Backgrounds, unknown
 from vsearch.confidence.backgrounds import KIND as BACKGROUND
+from vsearch.embed import load_pinned
 from vsearch.errors import DimensionMismatch, QueryError
 from vsearch.filters import Columns
 from vsearch.recipe import Modality
@@ -58,22 +60,42 @@ class Request:
 class Searcher:
     """Searches one index, from any number of threads.
 
-    encoder_of: gives the encoder of a description.  decode: reads query pictures; servers put another in its place.
+    encoder: embeds queries; loaded when first used, and when the index has changed to another one.
     """
 
     def __init__(
         self,
         store: Store,
         columns: Columns,
-        encoder_of: Callable[[EncoderInfo], Encoder],
+        encoder: Encoder | None,
         notice: Callable[[str], None],
     ) -> None:
         self._store = store
         self._columns = columns
-        self._encoder_of = encoder_of
-        self.decode: Decode = decode_alone
+        self.encoder = encoder
+        self._loading = threading.Lock()
+        self._through: Callable[[Encoder], Encoder] = lambda loaded: loaded
+        self._decode: Decode = decode_alone
         self.generations = Generations(store, notice)
         self.backgrounds = Backgrounds(store)
+
+    def encoder_of(self, info: EncoderInfo) -> Encoder:
+        """The encoder of a description.  Raises EncoderUnavailable, EncoderMismatch."""
+        with self._loading:
+            if self.encoder is None or self.encoder.info.digest != info.digest:
+                self.encoder = self._through(self.load(info))
+            return self.encoder
+
+    def load(self, info: EncoderInfo) -> Encoder:
+        """Load an encoder by its description.  Raises EncoderUnavailable, EncoderMismatch."""
+        with self._store.snapshot() as snapshot:
+            before = snapshot.made_with(info.space)
+        return load_pinned(info, self._store.layout.root.name, before=before)
+
+    def route(self, through: Callable[[Encoder], Encoder], decode: Decode) -> None:
+        """Embed with what ``through`` makes of each encoder that is loaded, read query pictures by ``decode``."""
+        with self._loading:
+            self._through, self._decode = through, decode
 
     def search(self, request: Request, k: int, offset: int = 0) -> Hits:
         """Hits ``offset`` to ``offset + k``; see ``Index.search``."""
@@ -135,7 +157,7 @@ class Searcher:
             with self._store.snapshot(space.name) as snapshot:
                 return stored_vector(snapshot, id)
 
-        return embed(request.parts, info, lambda: self._encoder_of(info), stored, self.decode), space
+        return embed(request.parts, info, lambda: self.encoder_of(info), stored, self._decode), space
 
     def vector(self, request: Request) -> Matrix:
         """The query after feedback, as a vector (1, dim) of unit length."""

@@ -24,7 +24,7 @@ def captions(snapshot: Snapshot, known: TextSet, xq: Matrix, k: int) -> list[Hit
     """
     live = snapshot.is_live(known.owners)
     owned = known.owned(live)
-    scores, numbers = topk(xq, known.blocks(), k, lambda rows: owned[rows])
+    scores, numbers = topk(xq, known.blocks(), k, np.packbits(owned, bitorder="little"))
     found: list[Hit] = []
     for score, number in zip(scores[0].tolist(), numbers[0].tolist(), strict=True):
         if number < 0:
@@ -40,7 +40,7 @@ def captions(snapshot: Snapshot, known: TextSet, xq: Matrix, k: int) -> list[Hit
 
 def phrases(known: TextSet, xq: Matrix, k: int) -> list[Phrase]:
     """The k texts nearest to a query (1, dim)."""
-    scores, numbers = topk(xq, known.blocks(), k, lambda rows: np.ones(len(rows), bool))
+    scores, numbers = topk(xq, known.blocks(), k)
     found = zip(scores[0].tolist(), numbers[0].tolist(), strict=True)
     return [Phrase(known.text(number), _cosine(score)) for score, number in found if number >= 0]
 

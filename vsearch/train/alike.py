@@ -29,8 +29,5 @@ def nearest(rows: NDArray[np.float16], count: int) -> NDArray[np.int64]:
     """For each row (n, dim) of unit length the ``count`` nearest, itself among them: (n, count); -1 for none."""
     vectors = rows.astype(np.float32)
     blocks = [(np.arange(at, min(at + BLOCK, len(rows))), rows[at : at + BLOCK]) for at in range(0, len(rows), BLOCK)]
-    found = [
-        topk(vectors[at : at + QUERIES], blocks, count, lambda ids: np.ones(len(ids), bool))[1]
-        for at in range(0, len(vectors), QUERIES)
-    ]
+    found = [topk(vectors[at : at + QUERIES], blocks, count)[1] for at in range(0, len(vectors), QUERIES)]
     return np.concatenate(found)
