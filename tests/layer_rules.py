@@ -10,22 +10,22 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "vsearch"
 
 FLOORS = {
-    -1: ("errors", "types", "bounds", "kernels"),
-    0: ("members",),
-    1: ("sources", "decode", "files", "phrases", "prompts", "recipe", "recipes", "present"),
-    2: ("remembered",),
-    3: ("embed", "store", "ann", "moving", "results"),
-    4: ("filters", "ingest", "build", "mend", "about", "merging", "labels", "texts", "duplicates", "confidence")
+    0: ("errors", "types", "bounds", "kernels"),
+    1: ("members",),
+    2: ("sources", "decode", "files", "phrases", "prompts", "recipe", "recipes", "present"),
+    3: ("remembered",),
+    4: ("embed", "store", "ann", "moving", "results"),
+    5: ("filters", "ingest", "build", "mend", "about", "merging", "labels", "texts", "duplicates", "confidence")
     + ("projection",),
-    5: ("search", "distributed", "export", "remote"),
-    8: ("index",),
-    9: ("evaluate", "following", "sharded"),
-    10: ("__init__",),  # the lazy names of `import vsearch`
-    11: ("train",),
-    12: ("rerank",),
-    13: ("server", "adapters"),
-    14: ("cli",),
-    15: ("__main__",),
+    6: ("search", "distributed", "export", "remote"),
+    7: ("index",),
+    8: ("evaluate", "following", "sharded"),
+    9: ("__init__",),  # the lazy names of `import vsearch`
+    10: ("train",),
+    11: ("rerank",),
+    12: ("server", "adapters"),
+    13: ("cli",),
+    14: ("__main__",),
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 

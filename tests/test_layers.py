@@ -5,11 +5,13 @@ let pass, so that no rule is blind.
 """
 
 import ast
+import re
 import subprocess
 import sys
 
 import pytest
 from layer_rules import (
+    FLOORS,
     ROOT,
     RULES,
     Rule,
@@ -31,6 +33,12 @@ from layer_rules import (
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_the_product_keeps(rule: Rule):
     assert [breach for module, tree in modules().items() for breach in rule(tree, module)] == []
+
+
+def test_the_architecture_page_shows_these_floors():
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    shown = re.findall(r"^\| (\d+) \| (.+) \|$", page, re.MULTILINE)
+    assert {int(floor): tuple(rooms.replace("`", "").split(", ")) for floor, rooms in shown} == FLOORS
 
 
 def test_no_circles():

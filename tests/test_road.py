@@ -24,6 +24,7 @@ from vsearch.index import Index
 from vsearch.types import EncoderInfo, PixelSpec
 
 MOST_FOR_A_SEARCH = 12
+COLOURS = ("red", "green", "blue", 3, 4, 5, 6, 7)
 
 
 class Brightness:
@@ -37,9 +38,7 @@ class Brightness:
         return unit(np.pad(pixels.reshape(len(pixels), -1, 3).mean(axis=1) + 1, ((0, 0), (0, 5))))
 
     def encode_texts(self, texts: list[str]) -> np.ndarray:
-        return unit(
-            np.array([[text == colour for colour in ("red", "green", "blue", 3, 4, 5, 6, 7)] for text in texts])
-        )
+        return unit(np.array([[text == colour for colour in COLOURS] for text in texts]))
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
