@@ -122,10 +122,22 @@ def _odd_sized_samples() -> list[Sample]:
     return samples
 
 
+def _damaged_beside_samples(seed: int) -> list[Sample]:
+    """Whole pictures in files that are damaged elsewhere."""
+    rgb = Image.fromarray(_noise(seed))
+    png, jpeg, slow = _saved(rgb, "PNG"), _saved(rgb, "JPEG"), _saved(rgb, "JPEG", progressive=True)
+    webp = _saved(rgb, "WEBP", exif=Image.Exif().tobytes() + b"x" * 51)
+    chunks = [_chunk(b"tEXt", b"a\0b")[:-1] + b"?", _chunk(b"iCCP", b""), _chunk(b"pHYs", b"\0"), _chunk(b"acTL", b"")]
+    files = [(b".png", png[:33] + chunk + png[33:]) for chunk in chunks]
+    files += [(b".jpg", jpeg[:-2]), (b".jpg", slow[:-1]), (b".jpg", jpeg[:2] + b"\xff\xe0\0\4JF junk" + jpeg[20:])]
+    return [Sample(suffix, data, 40, 30, cuttable=False) for suffix, data in [*files, (b".webp", webp[:-20])]]
+
+
 @cache
 def samples(seed: int) -> tuple[Sample, ...]:
     """Every valid picture that the corpus is made of."""
-    return (*_plain_samples(seed), *_many_frame_samples(seed), *_turned_samples(seed), *_odd_sized_samples())
+    kinds = (_plain_samples(seed), _many_frame_samples(seed), _turned_samples(seed), _odd_sized_samples())
+    return (*(sample for kind in kinds for sample in kind), *_damaged_beside_samples(seed))
 
 
 # ---- files that are no pictures, and bombs
@@ -182,6 +194,8 @@ def bombs() -> tuple[tuple[bytes, bytes], ...]:
     last = scans.rindex(b"\xff\xda")
     return (
         (b".jpg", scans[:last] + scans[last:-2] * 3000 + b"\xff\xd9"),
+        (b".jpg", scans[:last] + scans[last:-2] * 200),  # without an end: decoded more than once
+        (b".png", _png(10, 10, _chunk(b"tEXt", b"")[:-1] + b"!" + b"\0\0\x10\0IDAT" * 200_000)),
         (b".png", _png(10, 10, _chunk(b"zTXt", b"key\0\0" + zeros), pixels)),
         (b".png", _png(10, 10, _chunk(b"iCCP", b"name\0\0" + zeros), pixels)),
         (b".png", _saved(Image.new("L", (6000, 6000)), "PNG")),

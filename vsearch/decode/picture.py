@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from vsearch.decode.colour import opaque, to_srgb
 from vsearch.decode.exif import details_of
 from vsearch.decode.formats import PILLOW_FORMATS, cut_short, looks_like, picture_format
 from vsearch.decode.geometry import corners, draft_scale, pad, resize, scaled_size
+from vsearch.decode.repairs import png_fault, repairs
 from vsearch.decode.wire import Picture, Trouble
 from vsearch.errors import DecodeError, QueryError
 
@@ -65,8 +67,20 @@ def unpadded(decoded: Decoded, spec: PixelSpec) -> Image.Image:
 def decode(data: bytes, spec: PixelSpec, limits: Limits, box: Box | None = None) -> tuple[Picture, NDArray[np.uint8]]:
     """Picture and pixels of a file's bytes, or of a part of it.
 
+    A file that is damaged beside the pixels gives the picture all the same.
     Raises Trouble with a code and one line that a user can read.
     """
+    try:
+        return _decode(data, spec, limits, box)
+    except Trouble as trouble:
+        if trouble.problem.code in ("damaged", "truncated"):
+            for repaired in repairs(data, limits.max_pixels_jpeg):
+                with suppress(Trouble):
+                    return _decode(repaired, spec, limits, box)
+        raise
+
+
+def _decode(data: bytes, spec: PixelSpec, limits: Limits, box: Box | None) -> tuple[Picture, NDArray[np.uint8]]:
     image = _open(data)
     name = str(image.format)
     width, height = image.size
@@ -113,6 +127,9 @@ def _check_size(name: str, width: int, height: int, limits: Limits) -> None:
 
 def _trouble(name: str, error: Exception, data: bytes) -> Trouble:
     text = " ".join(str(error).split())
+    fault = png_fault(data) if name == "PNG" else None
+    if fault:
+        return Trouble("truncated" if "ends" in fault else "damaged", fault)
     if cut_short(data) or any(words in text.lower() for words in _CUT_SHORT):
         return Trouble("truncated", "the file ends before the picture does")
     if isinstance(error, UnidentifiedImageError):
