@@ -10,7 +10,7 @@ from functools import cache
 
 import numpy as np
 import pillow_heif
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageCms, PngImagePlugin
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ def _plain_samples(seed: int) -> list[Sample]:
         (b".jpe", grey, "JPEG", {"exif": exif}),
         (b".jfif", rgb.convert("CMYK"), "JPEG", {}),
         (b".jpg", rgb, "JPEG", {"icc_profile": b"not a profile" * 20}),
+        (b".jpg", rgb, "JPEG", {"icc_profile": ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()}),
+        (b".tif", Image.fromarray(_noise(seed), "LAB"), "TIFF", {"icc_profile": b"\0" * 16 + b"XYZ " + b"\0" * 200}),
         (b".png", rgb, "PNG", {}),
         (b".png", rgba, "PNG", {}),
         (b".png", grey, "PNG", {"transparency": 0}),

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 _SRGB = ImageCms.createProfile("sRGB")
+_SAME = 2  # levels of 255 by which profiles that are sRGB differ, from rounding of their curves
 _PROFILE_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 
 
@@ -22,8 +23,8 @@ def opaque(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         if image.mode not in ("RGBA", "LA"):
             image = image.convert("RGBA")
-        white = Image.new("RGB", image.size, "white")
-        white.paste(image, mask=image)
+        white = Image.new("L" if image.mode == "LA" else "RGB", image.size, "white")
+        white.paste(image.convert(white.mode), mask=image.getchannel("A"))
         return white
     if image.mode in ("L", "RGB", "CMYK"):
         return image
@@ -34,7 +35,7 @@ def opaque(image: Image.Image) -> Image.Image:
 
 
 def to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
-    """RGB picture in sRGB.  image: mode L, RGB or CMYK.  icc: embedded profile; a broken one is ignored.
+    """RGB picture in sRGB.  image: mode L, RGB or CMYK.  icc: embedded profile; a broken or unfit one is ignored.
 
     Meant for the small picture after scaling: converting 12 megapixels takes longer than decoding them.
     """
@@ -51,12 +52,21 @@ def to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
 
 @lru_cache(maxsize=16)
 def _transform(icc: bytes) -> tuple[str, ImageCms.ImageCmsTransform | None]:
-    """Mode that the profile is for, and the way to sRGB (None: it is sRGB already)."""
+    """Mode that the profile is for, and the way to sRGB (None: it is sRGB already, or for pictures of no such mode)."""
     profile = ImageCms.ImageCmsProfile(BytesIO(icc))
-    mode = _PROFILE_MODES[profile.profile.xcolor_space.strip()]
-    if mode == "RGB" and "sRGB" in (profile.profile.profile_description or ""):
-        return mode, None
-    return mode, ImageCms.buildTransform(profile, _SRGB, mode, "RGB")
+    mode = _PROFILE_MODES.get(profile.profile.xcolor_space.strip())
+    if mode is None:
+        return "", None
+    transform = ImageCms.buildTransform(profile, _SRGB, mode, "RGB")
+    return mode, None if mode == "RGB" and _is_identity(transform) else transform
+
+
+def _is_identity(transform: ImageCms.ImageCmsTransform) -> bool:
+    """Whether a way from RGB to sRGB leaves colours as they are.  The name of a profile proves nothing."""
+    levels = np.linspace(0, 255, 9).astype(np.uint8)
+    colours = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(27, 27, 3)
+    out = _checked(ImageCms.applyTransform(Image.fromarray(colours), transform))
+    return bool(np.abs(np.asarray(out, np.int16) - colours).max() <= _SAME)
 
 
 def _checked(image: Image.Image | None) -> Image.Image:

@@ -47,7 +47,7 @@ def fit(image: Image.Image, spec: PixelSpec, box: Box | None = None) -> NDArray[
         image.load()
     except Exception as error:  # Pillow's decoders raise anything
         raise DecodeError(f"the picture cannot be decoded: {error}") from error
-    icc = image.info.get("icc_profile")
+    icc = image.info.get("icc_profile") if image.mode != "LAB" else None  # Lab says by itself what its colours are
     upright = _turn(image, orientation(image))
     if box is not None:
         upright = upright.crop(corners(box, *upright.size))
