@@ -10,6 +10,7 @@ from functools import cache
 
 import numpy as np
 import pillow_heif
+import tifffile
 from PIL import Image, ImageCms, PngImagePlugin
 
 
@@ -124,6 +125,20 @@ def _odd_sized_samples() -> list[Sample]:
     return samples
 
 
+def _deep_samples(seed: int) -> list[Sample]:
+    """TIFFs of kinds that Pillow does not read, and grey of more than 8 bits with values that stand for none."""
+    deep = _noise(seed).astype(np.float64)
+    gaps = np.where(deep < 9, -3.4e38, deep)[..., 0].astype(np.float32)
+    kinds = (deep, deep.astype(np.float32), _noise(seed, channels=13), _noise(seed).astype(np.uint16), gaps)
+    samples = []
+    for array, photometric in zip(kinds, ("rgb", "rgb", "minisblack", "cielab", "miniswhite"), strict=True):
+        buffer = io.BytesIO()
+        layout = {"planarconfig": "contig"} if array.ndim == 3 else {}
+        tifffile.imwrite(buffer, array, photometric=photometric, metadata=None, **layout)
+        samples.append(Sample(b".tif", buffer.getvalue(), 40, 30))
+    return samples
+
+
 def _damaged_beside_samples(seed: int) -> list[Sample]:
     """Whole pictures in files that are damaged elsewhere."""
     rgb = Image.fromarray(_noise(seed))
@@ -139,7 +154,7 @@ def _damaged_beside_samples(seed: int) -> list[Sample]:
 def samples(seed: int) -> tuple[Sample, ...]:
     """Every valid picture that the corpus is made of."""
     kinds = (_plain_samples(seed), _many_frame_samples(seed), _turned_samples(seed), _odd_sized_samples())
-    return (*(sample for kind in kinds for sample in kind), *_damaged_beside_samples(seed))
+    return (*(sample for kind in kinds for sample in kind), *_deep_samples(seed), *_damaged_beside_samples(seed))
 
 
 # ---- files that are no pictures, and bombs

@@ -8,6 +8,8 @@ from io import BytesIO
 import numpy as np
 from PIL import Image, ImageCms
 
+from vsearch.decode.deep import eight_bit
+
 _SRGB = ImageCms.createProfile("sRGB")
 _SAME = 2  # levels of 255 by which profiles that are sRGB differ, from rounding of their curves
 _PROFILE_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
@@ -18,8 +20,7 @@ def opaque(image: Image.Image) -> Image.Image:
 
     What is transparent shows white.
     """
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return _eight_bit(image)
+    image = eight_bit(image)
     if image.has_transparency_data:
         if image.mode not in ("RGBA", "LA"):
             image = image.convert("RGBA")
@@ -73,19 +74,3 @@ def _checked(image: Image.Image | None) -> Image.Image:
     if image is None:
         raise ValueError("no picture came back from the colour transform")
     return image
-
-
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """Scale deep grey to 0..255.
-
-    16-bit integers: 65,535 is white.  Floats: 1.0 is white when none is above it, else 255.
-    Where values lie outside of that, the lowest becomes black and the highest white.
-    """
-    grey = np.asarray(image)
-    if image.mode == "F":
-        grey = np.nan_to_num(grey, nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(grey.min()), float(grey.max())
-    usual = (1.0, 255.0) if image.mode == "F" else (65535.0,)
-    black, white = next(((0.0, top) for top in usual if low >= 0 and high <= top), (low, high))
-    scaled = (grey - np.float32(black)) * np.float32(255 / ((white - black) or 1.0))
-    return Image.fromarray(np.rint(scaled).astype(np.uint8))

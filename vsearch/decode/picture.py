@@ -10,10 +10,12 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from vsearch.decode.colour import opaque, to_srgb
+from vsearch.decode.deep import eight_bit
 from vsearch.decode.exif import details_of
 from vsearch.decode.formats import PILLOW_FORMATS, cut_short, looks_like, picture_format
 from vsearch.decode.geometry import corners, draft_scale, pad, resize, scaled_size
 from vsearch.decode.repairs import png_fault, repairs
+from vsearch.decode.tiff import is_misread, open_unusual, size_of, tags_of
 from vsearch.decode.wire import Picture, Trouble
 from vsearch.errors import DecodeError, QueryError
 
@@ -48,7 +50,7 @@ def fit(image: Image.Image, spec: PixelSpec, box: Box | None = None) -> NDArray[
     except Exception as error:  # Pillow's decoders raise anything
         raise DecodeError(f"the picture cannot be decoded: {error}") from error
     icc = image.info.get("icc_profile") if image.mode != "LAB" else None  # Lab says by itself what its colours are
-    upright = _turn(image, orientation(image))
+    upright = _turn(eight_bit(image), orientation(image))
     if box is not None:
         upright = upright.crop(corners(box, *upright.size))
     small = to_srgb(resize(opaque(upright), spec), icc if isinstance(icc, bytes) else None)
@@ -81,7 +83,7 @@ def decode(data: bytes, spec: PixelSpec, limits: Limits, box: Box | None = None)
 
 
 def _decode(data: bytes, spec: PixelSpec, limits: Limits, box: Box | None) -> tuple[Picture, NDArray[np.uint8]]:
-    image = _open(data)
+    image = _open(data, limits)
     name = str(image.format)
     width, height = image.size
     _check_size(name, width, height, limits)
@@ -101,19 +103,31 @@ def _decode(data: bytes, spec: PixelSpec, limits: Limits, box: Box | None) -> tu
         raise _trouble(picture_format(data) or name, error, data) from error
 
 
-def _open(data: bytes) -> Image.Image:
+def _open(data: bytes, limits: Limits) -> Image.Image:
     if not data:
         raise Trouble("not_an_image", "the file is empty")
     known = picture_format(data)
     try:
-        return Image.open(BytesIO(data), formats=PILLOW_FORMATS)
-    except MemoryError:
+        image = Image.open(BytesIO(data), formats=PILLOW_FORMATS)
+        return _unusual(data, limits) or image if is_misread(image) else image
+    except (MemoryError, Trouble):
         raise
     except Exception as error:
+        if known == "TIFF" and (unusual := _unusual(data, limits)):
+            return unusual
         if known or not isinstance(error, UnidentifiedImageError):
             raise _trouble(known or "picture", error, data) from error
         reason = f"not a picture that vsearch reads (the first bytes look like {looks_like(data)})"
         raise Trouble("not_an_image", reason) from error
+
+
+def _unusual(data: bytes, limits: Limits) -> Image.Image | None:
+    """A TIFF of a kind that Pillow does not read; None where it is no such thing."""
+    tags = tags_of(data)
+    if tags is None:
+        return None
+    _check_size("TIFF", *size_of(tags), limits)
+    return open_unusual(data, tags)
 
 
 def _check_size(name: str, width: int, height: int, limits: Limits) -> None:
