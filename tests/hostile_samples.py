@@ -10,7 +10,8 @@ from functools import cache
 
 import numpy as np
 import pillow_heif
-from PIL import Image, PngImagePlugin
+import tifffile
+from PIL import Image, ImageCms, PngImagePlugin
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ def _plain_samples(seed: int) -> list[Sample]:
         (b".jpe", grey, "JPEG", {"exif": exif}),
         (b".jfif", rgb.convert("CMYK"), "JPEG", {}),
         (b".jpg", rgb, "JPEG", {"icc_profile": b"not a profile" * 20}),
+        (b".jpg", rgb, "JPEG", {"icc_profile": ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()}),
+        (b".tif", Image.fromarray(_noise(seed), "LAB"), "TIFF", {"icc_profile": b"\0" * 16 + b"XYZ " + b"\0" * 200}),
         (b".png", rgb, "PNG", {}),
         (b".png", rgba, "PNG", {}),
         (b".png", grey, "PNG", {"transparency": 0}),
@@ -122,10 +125,36 @@ def _odd_sized_samples() -> list[Sample]:
     return samples
 
 
+def _deep_samples(seed: int) -> list[Sample]:
+    """TIFFs of kinds that Pillow does not read, and grey of more than 8 bits with values that stand for none."""
+    deep = _noise(seed).astype(np.float64)
+    gaps = np.where(deep < 9, -3.4e38, deep)[..., 0].astype(np.float32)
+    kinds = (deep, deep.astype(np.float32), _noise(seed, channels=13), _noise(seed).astype(np.uint16), gaps)
+    samples = []
+    for array, photometric in zip(kinds, ("rgb", "rgb", "minisblack", "cielab", "miniswhite"), strict=True):
+        buffer = io.BytesIO()
+        layout = {"planarconfig": "contig"} if array.ndim == 3 else {}
+        tifffile.imwrite(buffer, array, photometric=photometric, metadata=None, **layout)
+        samples.append(Sample(b".tif", buffer.getvalue(), 40, 30))
+    return samples
+
+
+def _damaged_beside_samples(seed: int) -> list[Sample]:
+    """Whole pictures in files that are damaged elsewhere."""
+    rgb = Image.fromarray(_noise(seed))
+    png, jpeg, slow = _saved(rgb, "PNG"), _saved(rgb, "JPEG"), _saved(rgb, "JPEG", progressive=True)
+    webp = _saved(rgb, "WEBP", exif=Image.Exif().tobytes() + b"x" * 51)
+    chunks = [_chunk(b"tEXt", b"a\0b")[:-1] + b"?", _chunk(b"iCCP", b""), _chunk(b"pHYs", b"\0"), _chunk(b"acTL", b"")]
+    files = [(b".png", png[:33] + chunk + png[33:]) for chunk in chunks]
+    files += [(b".jpg", jpeg[:-2]), (b".jpg", slow[:-1]), (b".jpg", jpeg[:2] + b"\xff\xe0\0\4JF junk" + jpeg[20:])]
+    return [Sample(suffix, data, 40, 30, cuttable=False) for suffix, data in [*files, (b".webp", webp[:-20])]]
+
+
 @cache
 def samples(seed: int) -> tuple[Sample, ...]:
     """Every valid picture that the corpus is made of."""
-    return (*_plain_samples(seed), *_many_frame_samples(seed), *_turned_samples(seed), *_odd_sized_samples())
+    kinds = (_plain_samples(seed), _many_frame_samples(seed), _turned_samples(seed), _odd_sized_samples())
+    return (*(sample for kind in kinds for sample in kind), *_deep_samples(seed), *_damaged_beside_samples(seed))
 
 
 # ---- files that are no pictures, and bombs
@@ -182,6 +211,8 @@ def bombs() -> tuple[tuple[bytes, bytes], ...]:
     last = scans.rindex(b"\xff\xda")
     return (
         (b".jpg", scans[:last] + scans[last:-2] * 3000 + b"\xff\xd9"),
+        (b".jpg", scans[:last] + scans[last:-2] * 200),  # without an end: decoded more than once
+        (b".png", _png(10, 10, _chunk(b"tEXt", b"")[:-1] + b"!" + b"\0\0\x10\0IDAT" * 200_000)),
         (b".png", _png(10, 10, _chunk(b"zTXt", b"key\0\0" + zeros), pixels)),
         (b".png", _png(10, 10, _chunk(b"iCCP", b"name\0\0" + zeros), pixels)),
         (b".png", _saved(Image.new("L", (6000, 6000)), "PNG")),

@@ -89,6 +89,7 @@ def test_index_json_is_one_object(here):
         "known_failures": 0,
         "index": "photos.vsearch",
         "warnings": [],
+        "passed_by": {},
     }
 
 

@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFile
+from PIL import Image, ImageCms, ImageFile
 from torchvision import transforms
 
 from vsearch.decode import DecodePool, fit
@@ -152,7 +152,7 @@ def test_a_float_picture_outside_of_the_usual_range_is_stretched_not_clipped(dec
 # ---- colour profiles
 
 
-def profile(space, **curves):
+def profile(space, name=None):
     """A smallest ICC profile with sRGB's primaries and linear light (ICC.1:2001-04, clauses 6.1 to 6.5)."""
 
     def s15(*values):
@@ -160,6 +160,8 @@ def profile(space, **curves):
 
     white, linear = b"XYZ \0\0\0\0" + s15(0.9642, 1.0, 0.8249), b"curv\0\0\0\0\0\0\0\0"
     tags = {b"wtpt": white}
+    if name:
+        tags[b"desc"] = b"desc\0\0\0\0" + struct.pack(">I", len(name) + 1) + name + b"\0" * 79
     if space == b"RGB ":
         for name, xyz in zip(
             "rgb", [(0.4361, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141)], strict=True
@@ -192,6 +194,56 @@ def test_an_icc_profile_is_converted_to_srgb(decode):
 def test_a_grey_icc_profile_is_converted_to_srgb(decode):
     data = saved(flat("L", 55), icc_profile=profile(b"GRAY"))
     assert np.abs(decode(data, FLAT).pixels - srgb(55)).max() <= 2
+
+
+def test_a_profile_with_alpha_counts_too(decode):
+    data = saved(flat("LA", (55, 255)), icc_profile=profile(b"GRAY"))
+    assert np.abs(decode(data, FLAT).pixels - srgb(55)).max() <= 2
+
+
+def test_a_profile_is_srgb_by_what_it_does_and_not_by_its_name(decode):
+    colour = (55, 128, 200)
+    named = saved(flat("RGB", colour), icc_profile=profile(b"RGB ", name=b"sRGB IEC61966-2.1"))
+    assert np.abs(decode(named, FLAT).pixels - [srgb(v) for v in colour]).max() <= 2
+    real = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert (decode(saved(flat("RGB", colour), icc_profile=real), FLAT).pixels == colour).all()
+    renamed = real.replace("sRGB".encode("utf-16-be"), "nRGB".encode("utf-16-be"))
+    assert renamed != real
+    assert (decode(saved(flat("RGB", colour), icc_profile=renamed), FLAT).pixels == colour).all()
+
+
+SPACES = [
+    b"Lab ",
+    b"XYZ ",
+    b"YCbr",
+    b"Luv ",
+    b"Yxy ",
+    b"HSV ",
+    b"HLS ",
+    b"CMY ",
+    b"2CLR",
+    b"6CLR",
+    b"FCLR",
+    b"\0\xff\0\0",
+]
+
+
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("mode, colour", [("RGB", (55, 128, 200)), ("L", 99), ("CMYK", (0, 255, 255, 0))])
+def test_a_profile_of_another_space_than_the_picture_s_is_ignored(decode, space, mode, colour):
+    data = saved(flat(mode, colour), "TIFF", icc_profile=profile(space))
+    assert (decode(data, FLAT).pixels == decode(saved(flat(mode, colour), "TIFF"), FLAT).pixels).all()
+
+
+@pytest.mark.parametrize("icc", [None, "LAB", "sRGB", profile(b"RGB ")])
+def test_lab_is_lab_whatever_profile_it_has(decode, icc):
+    """The truth is LittleCMS's way from sRGB to Lab, gone in the other direction."""
+    lab, rgb = ImageCms.createProfile("LAB"), flat("RGB", (200, 40, 90))
+    picture = ImageCms.profileToProfile(rgb, ImageCms.createProfile("sRGB"), lab, outputMode="LAB")
+    if isinstance(icc, str):
+        icc = ImageCms.ImageCmsProfile(ImageCms.createProfile(icc)).tobytes()
+    pixels = decode(saved(picture, "TIFF", icc_profile=icc), FLAT).pixels.astype(int)
+    assert np.abs(pixels - (200, 40, 90)).max() <= 3
 
 
 @pytest.mark.parametrize("icc", [b"rubbish", profile(b"GRAY"), profile(b"RGB ")[:150], b"\0" * 128])

@@ -115,6 +115,7 @@ class AddReport:
     known_failures: files that failed in an earlier run and have not changed, so they were not read again.
     stages: of ``seconds``, those spent in ``scan`` (looking for changes), ``decode`` (waiting for pictures to be
     decoded), ``embed`` (the encoder, its loading included) and ``store`` (writing).
+    passed_by: files in folders whose names are not those of pictures, by suffix (``.psd``), most first.
     """
 
     added: int = 0
@@ -126,6 +127,7 @@ class AddReport:
     seconds: float = 0.0
     warnings: tuple[str, ...] = ()
     stages: dict[str, float] = field(default_factory=dict)
+    passed_by: dict[str, int] = field(default_factory=dict)
 
     @property
     def failed(self) -> int:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vsearch.sources import Source
     from vsearch.types import AddReport
 
+MOST_SUFFIXES = 6
 LONG = 10.0  # seconds from which on one wants to know where they went
 
 
@@ -43,6 +44,7 @@ LONG = 10.0  # seconds from which on one wants to know where they went
 @click.option("--files-from", metavar="FILE", help="A list of pictures, one a line or NUL-separated; - reads it in.")
 @click.option("--path-column", metavar="NAME", default="filepath", help="Column of paths in CSV and TSV tables.")
 @click.option("--caption-column", metavar="NAME", default="title", help="Column of captions in them; '' for none.")
+@click.option("--exclude", metavar="PATTERN", multiple=True, help="Leave out, as in .gitignore; several may be given.")
 @click.option("--follow-links", is_flag=True, help="Follow symbolic links inside folders.")
 @click.option("--hidden", is_flag=True, help="Also names that start with a dot.")
 @click.option(
@@ -119,6 +121,8 @@ def index(paths: tuple[str, ...], index_path: str | None, encoder: str | None, a
     if report.added and report.seconds >= LONG:
         say(_bound(report))
     emit(json_report(report, place) if as_json else summary(report, place))
+    if report.passed_by:
+        say(passed_by(report))
     return _verdict(report, place)
 
 
@@ -187,7 +191,7 @@ def _source(paths: tuple[str, ...], options: dict[str, Any]) -> Source:
     from vsearch import sources
 
     columns = {"path_column": options["path_column"], "caption_column": options["caption_column"]}
-    walk = {name: options[name] for name in ("follow_links", "hidden", "archives", "raw")} | {
+    walk = {name: options[name] for name in ("follow_links", "hidden", "archives", "raw", "exclude")} | {
         "every": options["frames"]
     }
     found: list[Source] = [sources.source_for(path, **columns, **walk) for path in paths]
@@ -256,6 +260,7 @@ def json_report(report: AddReport, place: Path) -> bytes:
             "stages": {stage: round(seconds, 3) for stage, seconds in report.stages.items()},
             "index": path_fields(os.fsencode(place))["path"],
             "warnings": list(report.warnings),
+            "passed_by": report.passed_by,
         }
     ).encode("utf-8")
 
@@ -269,6 +274,15 @@ def summary(report: AddReport, place: Path) -> str:
     told = ", ".join(f"{count:,} {name}" for name, count in counts if count or name == "added")
     rate = f" ({report.images_per_second:.0f}/s)" if report.added else ""
     return f"{told} in {report.seconds:.1f} s{rate} → {printable(str(place))}\n"
+
+
+def passed_by(report: AddReport) -> str:
+    """The files that were not looked at, by suffix, in words."""
+    counts = list(report.passed_by.items())
+    told = [f"{count:,} {ending or 'without a suffix'}" for ending, count in counts[:MOST_SUFFIXES]]
+    if rest := sum(count for _, count in counts[MOST_SUFFIXES:]):
+        told.append(f"{rest:,} of other kinds")
+    return "passed by, as their names are not those of pictures: " + ", ".join(told)
 
 
 def _bound(report: AddReport) -> str:

@@ -23,6 +23,7 @@ from vsearch.cli.where import index_for
     help="Default: $VSEARCH_INDEX, else ./photos.vsearch for ./photos, and ./images.vsearch for several folders.",
 )
 @click.option("--encoder", metavar="NAME", help="What turns pictures into vectors, for an index that is made.")
+@click.option("--exclude", metavar="PATTERN", multiple=True, help="Leave out, as in .gitignore; several may be given.")
 @click.option("--follow-links", is_flag=True, help="Follow symbolic links inside folders.")
 @click.option("--hidden", is_flag=True, help="Also names that start with a dot.")
 @click.option(

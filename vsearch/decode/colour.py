@@ -8,7 +8,10 @@ from io import BytesIO
 import numpy as np
 from PIL import Image, ImageCms
 
+from vsearch.decode.deep import eight_bit
+
 _SRGB = ImageCms.createProfile("sRGB")
+_SAME = 2  # levels of 255 by which profiles that are sRGB differ, from rounding of their curves
 _PROFILE_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 
 
@@ -17,13 +20,12 @@ def opaque(image: Image.Image) -> Image.Image:
 
     What is transparent shows white.
     """
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return _eight_bit(image)
+    image = eight_bit(image)
     if image.has_transparency_data:
         if image.mode not in ("RGBA", "LA"):
             image = image.convert("RGBA")
-        white = Image.new("RGB", image.size, "white")
-        white.paste(image, mask=image)
+        white = Image.new("L" if image.mode == "LA" else "RGB", image.size, "white")
+        white.paste(image.convert(white.mode), mask=image.getchannel("A"))
         return white
     if image.mode in ("L", "RGB", "CMYK"):
         return image
@@ -34,7 +36,7 @@ def opaque(image: Image.Image) -> Image.Image:
 
 
 def to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
-    """RGB picture in sRGB.  image: mode L, RGB or CMYK.  icc: embedded profile; a broken one is ignored.
+    """RGB picture in sRGB.  image: mode L, RGB or CMYK.  icc: embedded profile; a broken or unfit one is ignored.
 
     Meant for the small picture after scaling: converting 12 megapixels takes longer than decoding them.
     """
@@ -51,31 +53,24 @@ def to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
 
 @lru_cache(maxsize=16)
 def _transform(icc: bytes) -> tuple[str, ImageCms.ImageCmsTransform | None]:
-    """Mode that the profile is for, and the way to sRGB (None: it is sRGB already)."""
+    """Mode that the profile is for, and the way to sRGB (None: it is sRGB already, or for pictures of no such mode)."""
     profile = ImageCms.ImageCmsProfile(BytesIO(icc))
-    mode = _PROFILE_MODES[profile.profile.xcolor_space.strip()]
-    if mode == "RGB" and "sRGB" in (profile.profile.profile_description or ""):
-        return mode, None
-    return mode, ImageCms.buildTransform(profile, _SRGB, mode, "RGB")
+    mode = _PROFILE_MODES.get(profile.profile.xcolor_space.strip())
+    if mode is None:
+        return "", None
+    transform = ImageCms.buildTransform(profile, _SRGB, mode, "RGB")
+    return mode, None if mode == "RGB" and _is_identity(transform) else transform
+
+
+def _is_identity(transform: ImageCms.ImageCmsTransform) -> bool:
+    """Whether a way from RGB to sRGB leaves colours as they are.  The name of a profile proves nothing."""
+    levels = np.linspace(0, 255, 9).astype(np.uint8)
+    colours = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(27, 27, 3)
+    out = _checked(ImageCms.applyTransform(Image.fromarray(colours), transform))
+    return bool(np.abs(np.asarray(out, np.int16) - colours).max() <= _SAME)
 
 
 def _checked(image: Image.Image | None) -> Image.Image:
     if image is None:
         raise ValueError("no picture came back from the colour transform")
     return image
-
-
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """Scale deep grey to 0..255.
-
-    16-bit integers: 65,535 is white.  Floats: 1.0 is white when none is above it, else 255.
-    Where values lie outside of that, the lowest becomes black and the highest white.
-    """
-    grey = np.asarray(image)
-    if image.mode == "F":
-        grey = np.nan_to_num(grey, nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(grey.min()), float(grey.max())
-    usual = (1.0, 255.0) if image.mode == "F" else (65535.0,)
-    black, white = next(((0.0, top) for top in usual if low >= 0 and high <= top), (low, high))
-    scaled = (grey - np.float32(black)) * np.float32(255 / ((white - black) or 1.0))
-    return Image.fromarray(np.rint(scaled).astype(np.uint8))

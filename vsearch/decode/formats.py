@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 SUPPORTED_SUFFIXES: frozenset[bytes] = frozenset(
-    b".jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .dib .tif .tiff .heic .heif .avif .mpo".split()
+    b".jpg .jpeg .jpe .jfif .jif .jfi .pjpeg .pjp .jps .mpo .png .apng .webp .gif .bmp .dib .tif .tiff .btf .tf8 "
+    b".heic .heif .heics .heifs .hif .avif .avifs".split()
 )
 """Lower-case endings, with the dot, of the files that are worth opening."""
 

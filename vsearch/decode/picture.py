@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,12 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from vsearch.decode.colour import opaque, to_srgb
+from vsearch.decode.deep import eight_bit
 from vsearch.decode.exif import details_of
 from vsearch.decode.formats import PILLOW_FORMATS, cut_short, looks_like, picture_format
 from vsearch.decode.geometry import corners, draft_scale, pad, resize, scaled_size
+from vsearch.decode.repairs import png_fault, repairs
+from vsearch.decode.tiff import is_misread, open_unusual, size_of, tags_of
 from vsearch.decode.wire import Picture, Trouble
 from vsearch.errors import DecodeError, QueryError
 
@@ -45,8 +49,8 @@ def fit(image: Image.Image, spec: PixelSpec, box: Box | None = None) -> NDArray[
         image.load()
     except Exception as error:  # Pillow's decoders raise anything
         raise DecodeError(f"the picture cannot be decoded: {error}") from error
-    icc = image.info.get("icc_profile")
-    upright = _turn(image, orientation(image))
+    icc = image.info.get("icc_profile") if image.mode != "LAB" else None  # Lab says by itself what its colours are
+    upright = _turn(eight_bit(image), orientation(image))
     if box is not None:
         upright = upright.crop(corners(box, *upright.size))
     small = to_srgb(resize(opaque(upright), spec), icc if isinstance(icc, bytes) else None)
@@ -65,9 +69,21 @@ def unpadded(decoded: Decoded, spec: PixelSpec) -> Image.Image:
 def decode(data: bytes, spec: PixelSpec, limits: Limits, box: Box | None = None) -> tuple[Picture, NDArray[np.uint8]]:
     """Picture and pixels of a file's bytes, or of a part of it.
 
+    A file that is damaged beside the pixels gives the picture all the same.
     Raises Trouble with a code and one line that a user can read.
     """
-    image = _open(data)
+    try:
+        return _decode(data, spec, limits, box)
+    except Trouble as trouble:
+        if trouble.problem.code in ("damaged", "truncated"):
+            for repaired in repairs(data, limits.max_pixels_jpeg):
+                with suppress(Trouble):
+                    return _decode(repaired, spec, limits, box)
+        raise
+
+
+def _decode(data: bytes, spec: PixelSpec, limits: Limits, box: Box | None) -> tuple[Picture, NDArray[np.uint8]]:
+    image = _open(data, limits)
     name = str(image.format)
     width, height = image.size
     _check_size(name, width, height, limits)
@@ -87,19 +103,31 @@ def decode(data: bytes, spec: PixelSpec, limits: Limits, box: Box | None = None)
         raise _trouble(picture_format(data) or name, error, data) from error
 
 
-def _open(data: bytes) -> Image.Image:
+def _open(data: bytes, limits: Limits) -> Image.Image:
     if not data:
         raise Trouble("not_an_image", "the file is empty")
     known = picture_format(data)
     try:
-        return Image.open(BytesIO(data), formats=PILLOW_FORMATS)
-    except MemoryError:
+        image = Image.open(BytesIO(data), formats=PILLOW_FORMATS)
+        return _unusual(data, limits) or image if is_misread(image) else image
+    except (MemoryError, Trouble):
         raise
     except Exception as error:
+        if known == "TIFF" and (unusual := _unusual(data, limits)):
+            return unusual
         if known or not isinstance(error, UnidentifiedImageError):
             raise _trouble(known or "picture", error, data) from error
         reason = f"not a picture that vsearch reads (the first bytes look like {looks_like(data)})"
         raise Trouble("not_an_image", reason) from error
+
+
+def _unusual(data: bytes, limits: Limits) -> Image.Image | None:
+    """A TIFF of a kind that Pillow does not read; None where it is no such thing."""
+    tags = tags_of(data)
+    if tags is None:
+        return None
+    _check_size("TIFF", *size_of(tags), limits)
+    return open_unusual(data, tags)
 
 
 def _check_size(name: str, width: int, height: int, limits: Limits) -> None:
@@ -113,6 +141,9 @@ def _check_size(name: str, width: int, height: int, limits: Limits) -> None:
 
 def _trouble(name: str, error: Exception, data: bytes) -> Trouble:
     text = " ".join(str(error).split())
+    fault = png_fault(data) if name == "PNG" else None
+    if fault:
+        return Trouble("truncated" if "ends" in fault else "damaged", fault)
     if cut_short(data) or any(words in text.lower() for words in _CUT_SHORT):
         return Trouble("truncated", "the file ends before the picture does")
     if isinstance(error, UnidentifiedImageError):

@@ -18,7 +18,16 @@ from vsearch.members.entry import Part
 from vsearch.types import Box, Details
 
 Code = Literal[
-    "unreadable", "not_an_image", "too_large", "truncated", "damaged", "memory", "timeout", "crash", "outside"
+    "unreadable",
+    "not_an_image",
+    "too_large",
+    "truncated",
+    "damaged",
+    "memory",
+    "timeout",
+    "crash",
+    "outside",
+    "unsupported",
 ]
 
 # From the pool to the forking server: an operation and, to end a worker, its process id.  Back: a process id

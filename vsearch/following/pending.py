@@ -88,9 +88,9 @@ def folder_of(path: bytes, folders: Iterable[Folder]) -> Folder | None:
 
 
 def is_wanted(path: bytes, folder: Folder) -> bool:
-    """Whether the walk of a folder would come to a path: no hidden names on the way, no index, no link to a folder."""
+    """Whether the walk of a folder would come to a path: no name on the way is left out, or an index or a link."""
     names = [name for name in path[len(folder.root) :].split(b"/") if name]
-    if not folder.hidden and any(name.startswith(b".") for name in names):
+    if not folder.names.takes(b"/".join(names)):
         return False
     if any(name.endswith(b".vsearch") for name in names):
         return False

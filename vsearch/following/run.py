@@ -42,6 +42,7 @@ def watch(
     encoder: str | Encoder | None = None,
     hidden: bool = False,
     follow_links: bool = False,
+    exclude: Sequence[str] = (),
     settle: float = SETTLE,
     poll: bool = False,
     build: bool = True,
@@ -71,7 +72,7 @@ def watch(
         raise SourceError("there is nothing to follow: name a folder, as in vsearch watch ./photos")
     notice = on_notice or _silent
     stopped = stop or Event()
-    followed = [folder(named, hidden=hidden, follow_links=follow_links) for named in folders]
+    followed = [folder(named, hidden=hidden, follow_links=follow_links, exclude=exclude) for named in folders]
     writer = _Writer(Path(os.path.abspath(path)), encoder, limits, workers, build, notice)
     settle = max(settle, POLL_SETTLE) if poll else settle
     follower = Follower(followed, writer.place, writer.add, on_report or _silent, notice, settle, clock)

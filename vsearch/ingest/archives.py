@@ -51,7 +51,9 @@ class Archives:
         path = one.path
         with self._store.snapshot() as snapshot:
             known = snapshot.archive_state(path)
-        if known is None or self._retry_failed or (known[:3], known.every) != (_state(path), one.every):
+        if known is None or self._retry_failed or known[:3] != _state(path):
+            return False
+        if (known.every, known.names) != (one.every, one.names.key):
             return False
         if self._held is None:
             self._held = self._count()
@@ -80,7 +82,7 @@ class Archives:
             paths.add(one.path)
             yield one
         if before is not None:
-            self.read[archive.path] = ArchiveState(*before, len(paths), archive.every)
+            self.read[archive.path] = ArchiveState(*before, len(paths), archive.every, archive.names.key)
 
     def settled(self) -> dict[bytes, ArchiveState]:
         """Those of the opened that may be taken as known next time: not written just now, since the clock has ticks."""

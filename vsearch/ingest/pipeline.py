@@ -315,6 +315,7 @@ class Ingestion:
             seconds=time.monotonic() - self._started,
             warnings=tuple(self._warnings),
             stages=self._stages.seconds,
+            passed_by=self._looked.passed_by,
         )
 
 

@@ -6,6 +6,7 @@ Nothing is read of the pictures here, only their names, sizes and times.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -16,6 +17,7 @@ from vsearch.ingest.columns import with_columns
 from vsearch.ingest.todo import Todo
 from vsearch.members import address
 from vsearch.sources import Source
+from vsearch.sources.suffixes import count_by_suffix
 from vsearch.store import Record, Snapshot, Store
 from vsearch.store.batch import ArchiveState
 from vsearch.store.records import MISSING, RACY
@@ -35,6 +37,7 @@ class Survey:
     empty_roots: folders that show none of their indexed pictures.
     forgotten: paths of remembered failures that are gone.  failing: paths that are known to fail and are left alone.
     archives: path → state of those that were opened, and need not be until they change.
+    passed_by: suffix → how many files were not looked at.
     """
 
     todo: Todo = field(default_factory=Todo)
@@ -50,6 +53,7 @@ class Survey:
     forgotten: list[bytes] = field(default_factory=list)
     failing: set[bytes] = field(default_factory=set)
     archives: dict[bytes, ArchiveState] = field(default_factory=dict)
+    passed_by: dict[str, int] = field(default_factory=dict)
 
 
 def survey(store: Store, source: Source, *, retry_failed: bool = False) -> Survey:
@@ -68,6 +72,7 @@ def survey(store: Store, source: Source, *, retry_failed: bool = False) -> Surve
                 else:
                     _classify(snapshot, item, seen, found, retry_failed)
     found.archives = archives.settled()
+    found.passed_by = count_by_suffix(Counter(getattr(source, "passed_by", {})))
     found.unchanged += archives.unchanged
     found.known_failures += archives.known_failures
     if source.roots:

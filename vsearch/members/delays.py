@@ -1,17 +1,42 @@
-"""How long each frame of a GIF or WebP animation is shown, from its blocks alone: nothing is decoded."""
+"""When each frame of a GIF or WebP animation is shown, from its blocks alone: nothing is decoded.
+
+Times are whole milliseconds, as the files and the addresses of frames tell them, so that no sum is rounded.
+"""
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
-
-from vsearch.members.frames import delay
+from itertools import accumulate
 
 _MOST_BLOCKS = 1_000_000
+_LEAST = 11  # ms: browsers show a frame of an animation that asks for less for
+_USUAL = 100  # ms
 
 
-def delays(fd: int) -> Iterator[float]:
-    """Seconds, frame by frame; none for what is no animation.  A file that is cut short gives those that are whole.
+def moments(fd: int, every: float) -> Iterator[int]:
+    """Multiples of ``every`` (seconds), in milliseconds, frame by frame: of those within one frame the first.
+
+    -1 for a frame within which there is none.
+    """
+    step, starts = max(every * 1000, 1.0), 0
+    for ends in accumulate(delays(fd)):
+        number = math.ceil(starts / step)
+        if number and round((number - 1) * step) >= starts:  # rounding has put it into this frame
+            number -= 1
+        due = round(number * step)
+        yield due if due < ends else -1
+        starts = ends
+
+
+def number_at(fd: int, milliseconds: int) -> int | None:
+    """Number of the frame, from 0, that is shown at a time; None when the animation ends before it."""
+    return next((number for number, ends in enumerate(accumulate(delays(fd))) if ends > milliseconds), None)
+
+
+def delays(fd: int) -> Iterator[int]:
+    """How long each frame is shown, as browsers do it; none for what is no animation.  A file that is cut short gives those that are whole.
 
     GIF89a, section 23; WebP container specification, ``ANMF``.
     """
@@ -22,11 +47,15 @@ def delays(fd: int) -> Iterator[float]:
         yield from _of_webp(fd)
 
 
+def _shown(milliseconds: int) -> int:
+    return milliseconds if milliseconds >= _LEAST else _USUAL
+
+
 def _colours(flags: int) -> int:
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
-def _of_gif(fd: int, at: int) -> Iterator[float]:
+def _of_gif(fd: int, at: int) -> Iterator[int]:
     hundredths = 0
     for _ in range(_MOST_BLOCKS):
         kind = os.pread(fd, 10, at)
@@ -38,7 +67,7 @@ def _of_gif(fd: int, at: int) -> Iterator[float]:
             at = _behind_blocks(fd, at + 11 + _colours(kind[9]))
             if at < 0:
                 return
-            yield delay(10 * hundredths)
+            yield _shown(10 * hundredths)
             hundredths = 0
         else:
             at = -1  # the trailer, the end of the file, or damage
@@ -57,13 +86,13 @@ def _behind_blocks(fd: int, at: int) -> int:
     return -1
 
 
-def _of_webp(fd: int) -> Iterator[float]:
+def _of_webp(fd: int) -> Iterator[int]:
     at = 12
     for _ in range(_MOST_BLOCKS):
         head = os.pread(fd, 8, at)
         if len(head) < 8:
             return
         if head[:4] == b"ANMF":
-            yield delay(int.from_bytes(os.pread(fd, 3, at + 8 + 12), "little"))
+            yield _shown(int.from_bytes(os.pread(fd, 3, at + 8 + 12), "little"))
         size = int.from_bytes(head[4:], "little")
         at += 8 + size + size % 2

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vsearch.errors import SourceError
+from vsearch.members.delays import number_at
 from vsearch.members.rows import as_tiff
 
 if TYPE_CHECKING:
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ROUNDING = 0.0006  # s: addresses tell milliseconds
-LEAST_DELAY = 0.011  # s: browsers show a frame of an animation that asks for less for
-USUAL_DELAY = 0.1  # s
 NEEDS_AV = "reading videos needs PyAV; type: pip install 'vsearch-engine[video]'"
 _ANIMATIONS = {b"GIF8": "GIF", b"RIFF": "WEBP"}
 
@@ -27,7 +26,7 @@ def read(fd: int, seconds: float) -> bytes:
     path = f"/proc/self/fd/{fd}"
     kind = _ANIMATIONS.get(os.pread(fd, 4, 0))
     try:
-        return _of_animation(path, kind, seconds) if kind and _is_animation(fd, kind) else _of_video(path, seconds)
+        return _of_animation(fd, path, kind, seconds) if kind and _is_animation(fd, kind) else _of_video(path, seconds)
     except (SourceError, MemoryError):
         raise
     except ModuleNotFoundError as error:
@@ -40,22 +39,14 @@ def _is_animation(fd: int, kind: str) -> bool:
     return kind == "GIF" or os.pread(fd, 4, 8) == b"WEBP"  # AVI begins like WebP
 
 
-def delay(milliseconds: float) -> float:
-    """How long browsers show a frame, in seconds."""
-    told = milliseconds / 1000
-    return told if told >= LEAST_DELAY else USUAL_DELAY
-
-
-def _of_animation(path: str, kind: str, seconds: float) -> bytes:
+def _of_animation(fd: int, path: str, kind: str, seconds: float) -> bytes:
     import numpy as np
     from PIL import Image, ImageSequence
 
-    ends = 0.0
+    number = number_at(fd, round(seconds * 1000))
     with Image.open(path, formats=[kind]) as image:
-        for frame in ImageSequence.Iterator(image):
-            frame.load()  # a WebP tells the time of a frame only then
-            ends += delay(float(frame.info.get("duration", 0) or 0))
-            if ends > seconds + ROUNDING:
+        for at, frame in enumerate(ImageSequence.Iterator(image) if number is not None else ()):
+            if at == number:
                 return as_tiff(np.asarray(frame.convert("RGBA" if frame.has_transparency_data else "RGB")))
     raise SourceError("the animation ends before this moment")
 
@@ -63,14 +54,37 @@ def _of_animation(path: str, kind: str, seconds: float) -> bytes:
 def _of_video(path: str, seconds: float) -> bytes:
     import av
 
-    with av.open(path) as container:
-        if not container.streams.video:
-            raise SourceError("there is no video in it")
-        container.seek(int(seconds * av.time_base))  # to the last key frame before
-        for frame in container.decode(container.streams.video[0]):
-            if frame.time is not None and frame.time >= seconds - ROUNDING:
+    for begin in (seconds, None):  # some formats seek past the moment: then from the beginning
+        with av.open(path) as container:
+            if not container.streams.video:
+                raise SourceError("there is no video in it")
+            frame = _frame_from(container, begin, seconds)
+            if frame is not None:
                 return as_tiff(_upright(frame.to_ndarray(format="rgb24"), frame.rotation))
     raise SourceError("the video ends before this moment")
+
+
+def _frame_from(container: Any, begin: float | None, seconds: float) -> Any:
+    """The first frame at a time or later, or the last that is shown then; None if there is none or it was missed."""
+    import av
+
+    if begin is not None:
+        container.seek(int(begin * av.time_base))  # to the last key frame before
+    last = None
+    for frame in container.decode(container.streams.video[0]):
+        if frame.time is None:
+            continue
+        if begin is not None and last is None and frame.time > seconds + ROUNDING:
+            return None
+        last = frame
+        if frame.time >= seconds - ROUNDING:
+            return frame
+    return last if last is not None and seconds <= _end(last) + ROUNDING else None
+
+
+def _end(frame: Any) -> float:
+    """Until when the last frame of a video is shown: its moment may be told by a packet that gives no frame."""
+    return float(frame.time + (frame.duration or 0) * (frame.time_base or 0))
 
 
 def _upright(pixels: NDArray[np.uint8], degrees: float) -> NDArray[np.uint8]:

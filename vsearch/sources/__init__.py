@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from vsearch.errors import SourceError
 from vsearch.members.address import kind_of, resolve
@@ -53,25 +54,27 @@ def source_for(
     archives: bool = False,
     every: float | None = None,
     raw: bool = False,
+    exclude: Sequence[str] = (),
     path_column: str = "filepath",
     caption_column: str = "title",
 ) -> Source:
     """Choose the source for what a path is: a folder, a table, an archive, a member of one, or a picture.
 
     archives: of a folder, also the pictures inside the archives in it.  every: also frames of videos and animations, so
-    many seconds apart.  raw: of a folder, also RAW files.
+    many seconds apart.  raw: of a folder, also RAW files.  hidden, exclude: which names in folders and archives.
     A folder that img2dataset wrote (``00000/`` beside ``00000.parquet``) is read with its tables.
     Raises SourceError when nothing is there.
     """
     if os.path.isdir(path):
-        found = folder(path, follow_links=follow_links, hidden=hidden, archives=archives, every=every, raw=raw)
+        walked = {"follow_links": follow_links, "hidden": hidden, "archives": archives, "raw": raw}
+        found = folder(path, every=every, exclude=exclude, **walked)
         return Img2dataset(found) if has_tables(path) else found
     if os.fsencode(path).lower().endswith((b".csv", b".tsv")):
         return table(path, path_column=path_column, caption_column=caption_column)
     where = os.fsencode(path)
     if os.path.isfile(where) and (kind_of(where) or is_compressed_tar(where)):
         if kind_of(where) != "animation":
-            return archive(path, every=every or EVERY)
+            return archive(path, every=every or EVERY, hidden=hidden, exclude=exclude)
         if every:
             return chain(files([path]), archive(path, every=every))
     if not os.path.lexists(path) and resolve(where) is None:

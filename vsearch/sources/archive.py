@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from vsearch.errors import SourceError
@@ -12,6 +12,7 @@ from vsearch.members.entry import Contents, Entry, Row, stamp_of
 from vsearch.members.lookup import contents, open_archive
 from vsearch.sources.look import caption_of, scan_failure
 from vsearch.sources.moving import frame, frames
+from vsearch.sources.names import Names, names
 from vsearch.sources.protocol import AnyPath, absolute
 from vsearch.sources.sidecars import SUFFIXES, beside, columns_of
 from vsearch.sources.suffixes import PICTURE_SUFFIXES, suffix
@@ -24,11 +25,18 @@ MOST_PLACES = 5  # damaged places of an archive that are told
 class Archive:
     """The pictures of one archive, in the order of their bytes in it; or frames of a video or an animation.
 
-    every: seconds between frames.
+    every: seconds between frames.  hidden, exclude: which members are looked at, by their names.
     """
 
     path: bytes
     every: float = 0.0
+    hidden: bool = False
+    exclude: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> Names:
+        """Which names are looked at."""
+        return Names(self.hidden, self.exclude)
 
     @property
     def roots(self) -> tuple[bytes, ...]:
@@ -48,7 +56,7 @@ class Archive:
             return
         try:
             stamp = stamp_of(os.fstat(fd))
-            yield from frames(fd, self.path, self.every) if is_moving(self.path) else _members(fd, self.path)
+            yield from frames(fd, self.path, self.every) if is_moving(self.path) else _members(fd, self)
         except SourceError as error:
             yield Failure(self.path, "scan", str(error), stamp.size, stamp.mtime_ns)
         except OSError as error:
@@ -57,16 +65,18 @@ class Archive:
             os.close(fd)
 
 
-def _members(fd: int, archive: bytes) -> Iterator[Item | Failure]:
+def _members(fd: int, source: Archive) -> Iterator[Item | Failure]:
+    archive, rule = source.path, source.names
     table = contents(fd, archive)
     size, mtime_ns = table.stamp.size, table.stamp.mtime_ns
     count = 0
     for name, part in table.entries.items():
-        if isinstance(part, Row) or suffix(name) in PICTURE_SUFFIXES:
+        if isinstance(part, Row) or (suffix(name) in PICTURE_SUFFIXES and rule.takes(name)):
             count += 1
             yield from _items(fd, archive, name, table)
     for fault in table.faults:
-        if not is_archive(archive) or _is_picture(fault.name) or _is_sidecar(fault.name, table):
+        told = (_is_picture(fault.name) or _is_sidecar(fault.name, table)) and rule.takes(fault.name)
+        if told or not is_archive(archive):
             count += 1
             yield Failure(join(archive, fault.name), "scan", fault.reason, size, mtime_ns)
     if places := [fault.reason for fault in table.faults if not fault.name]:
@@ -161,14 +171,15 @@ def _member(fd: int, archive: bytes, name: bytes) -> Iterator[Item | Failure]:
 EVERY = 10.0
 
 
-def archive(path: AnyPath, *, every: float = EVERY) -> Archive:
+def archive(path: AnyPath, *, every: float = EVERY, hidden: bool = False, exclude: Sequence[str] = ()) -> Archive:
     """The pictures in a ``.tar`` (also of webdataset and img2dataset), ``.zip`` or ``.cbz`` file.
 
     Or those in the rows of a ``.parquet``, ``.npz`` or ``.h5`` file; or, every so many seconds, the frames of a video
     (and the first of each of its scenes) or of an animated GIF or WebP.
     They are read where they lie; nothing is unpacked to disk.  Their addresses are ``photos.zip#name``.
     A caption is in ``key.txt`` or ``key.caption``, or is ``caption`` in ``key.json``, beside ``key.jpg``; whatever
-    else the JSON says becomes columns.
+    else the JSON says becomes columns.  hidden: also members on whose way a name starts with a dot.  exclude: patterns
+    in gitignore's syntax of members that are left out; what Macs put into ``__MACOSX`` is anyway.
     Raises SourceError when there is no such file or it is none that can be read member by member.
     """
     where = absolute(path)
@@ -185,7 +196,7 @@ def archive(path: AnyPath, *, every: float = EVERY) -> Archive:
         raise SourceError(f"there is no archive {shown!r}. Check the name, and that the disk is there.")
     if not every > 0:
         raise SourceError("the time between two frames must be more than 0 seconds")
-    return Archive(where, every if is_moving(where) else 0.0)
+    return Archive(where, every if is_moving(where) else 0.0, hidden, names(hidden, exclude).exclude)
 
 
 def is_compressed_tar(path: bytes) -> bool:

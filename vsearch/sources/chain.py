@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -27,6 +28,14 @@ class Chain:
     def tables(self) -> tuple[bytes, ...]:
         """Those of all of them."""
         return tuple(path for source in self.sources for path in getattr(source, "tables", ()))
+
+    @property
+    def passed_by(self) -> Counter[bytes]:
+        """Of all of them."""
+        total: Counter[bytes] = Counter()
+        for source in self.sources:
+            total.update(getattr(source, "passed_by", {}))
+        return total
 
     def __iter__(self) -> Iterator[Item | Failure]:
         """Walk each source.  One that cannot be read is a failure, and the others are walked."""

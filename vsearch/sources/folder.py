@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from vsearch.errors import SourceError
@@ -11,6 +12,7 @@ from vsearch.members.address import RAW, is_archive, is_moving
 from vsearch.members.raw import check_installed
 from vsearch.sources.archive import Archive, opened
 from vsearch.sources.look import CAPTION_SUFFIX, caption_name, captioned, item_or_failure, scan_failure
+from vsearch.sources.names import Names, names
 from vsearch.sources.protocol import AnyPath, absolute
 from vsearch.sources.suffixes import PICTURE_SUFFIXES, suffix
 from vsearch.types import Failure, Item
@@ -20,7 +22,10 @@ Entries = list[os.DirEntry[bytes]]
 
 @dataclass(frozen=True)
 class Folder:
-    """Pictures below ``root``: the files of a folder by name, then its sub-folders by name."""
+    """Pictures below ``root``: the files of a folder by name, then its sub-folders by name.
+
+    top: the folder that patterns are relative to.  passed_by: how many files the last walk did not look at, by suffix.
+    """
 
     root: bytes
     follow_links: bool = False
@@ -29,6 +34,14 @@ class Folder:
     archives: bool = False
     every: float = 0.0
     raw: bool = False
+    exclude: tuple[str, ...] = ()
+    top: bytes = b""
+    passed_by: Counter[bytes] = field(default_factory=Counter, compare=False)
+
+    @property
+    def names(self) -> Names:
+        """Which names are looked at."""
+        return Names(self.hidden, self.exclude)
 
     @property
     def roots(self) -> tuple[bytes, ...]:
@@ -41,7 +54,8 @@ class Folder:
 
     def walk(self) -> Iterator[Item | Failure | Archive]:
         """The same, with archives themselves in place of their members."""
-        walk = _Walk(self)
+        walk = _Walk(self, self.names)
+        self.passed_by.clear()
         _check_readable(self.root)
         while folder := walk.next_folder():
             try:
@@ -67,6 +81,7 @@ class _Walk:
     """
 
     spec: Folder
+    names: Names
     real: list[bytes] = field(default_factory=list)
     linked: list[bytes] = field(default_factory=list)
     seen: set[tuple[int, int]] = field(default_factory=set)
@@ -88,7 +103,7 @@ class _Walk:
 
     def descend(self, entries: Entries) -> None:
         for entry in reversed(entries):
-            if not self.is_wanted(entry.name) or entry.name.endswith(b".vsearch"):
+            if entry.name.endswith(b".vsearch") or not self.is_wanted(entry, is_folder=True):
                 continue
             if _is_folder(entry, follow_links=False):
                 self.real.append(entry.path)
@@ -98,7 +113,10 @@ class _Walk:
     def pictures(self, entries: Entries) -> Iterator[Item | Failure]:
         captions = {entry.name for entry in entries if entry.name.endswith(CAPTION_SUFFIX)}
         failed: set[bytes] = set()  # two pictures may have one caption
-        for entry in filter(self.is_picture, entries):
+        for entry in entries:
+            if not self.is_picture(entry):
+                self.pass_by(entry)
+                continue
             for found in self.look(entry, captions):
                 if found.path not in failed:
                     yield found
@@ -108,17 +126,29 @@ class _Walk:
     def archives(self, entries: Entries) -> Iterator[Archive | Failure]:
         """The archives in a folder; a failure is one of those that are no pictures as well."""
         for entry in entries:
-            wanted = self.spec.every > 0 if is_moving(entry.name) else self.spec.archives and is_archive(entry.name)
-            if not wanted or not self.is_file(entry):
+            if not self.is_opened(entry.name) or not self.is_file(entry):
                 continue
             for file in self.look(entry, set()):
                 if isinstance(file, Item):
-                    yield Archive(entry.path, self.spec.every if is_moving(entry.name) else 0.0)
+                    every = self.spec.every if is_moving(entry.name) else 0.0
+                    yield Archive(entry.path, every, self.spec.hidden, self.spec.exclude)
                 elif not self.is_picture(entry):
                     yield file
 
-    def is_wanted(self, name: bytes) -> bool:
-        return self.spec.hidden or not name.startswith(b".")
+    def pass_by(self, entry: os.DirEntry[bytes]) -> None:
+        """Count a file that is no picture by its name; captions are not passed by."""
+        ending = suffix(entry.name)
+        if ending != CAPTION_SUFFIX and not self.is_opened(entry.name) and self.is_file(entry):
+            self.spec.passed_by[ending] += 1
+
+    def is_opened(self, name: bytes) -> bool:
+        return self.spec.every > 0 if is_moving(name) else self.spec.archives and is_archive(name)
+
+    def is_wanted(self, entry: os.DirEntry[bytes], is_folder: bool = False) -> bool:
+        if not self.names.takes_name(entry.name):
+            return False
+        top = self.spec.top or self.spec.root
+        return not self.names.excludes(entry.path[len(top) :].lstrip(b"/"), is_folder)
 
     def is_picture(self, entry: os.DirEntry[bytes]) -> bool:
         ending = suffix(entry.name)
@@ -128,8 +158,8 @@ class _Walk:
         return self.is_file(entry)
 
     def is_file(self, entry: os.DirEntry[bytes]) -> bool:
-        """Whether an entry is to be looked at: all but hidden names, folders, and links that are not followed."""
-        if not self.is_wanted(entry.name):
+        """Whether an entry is to be looked at: all but excluded names, folders, and links that are not followed."""
+        if not self.is_wanted(entry):
             return False
         if _is_link(entry):
             return self.spec.follow_links and not _is_folder(entry, follow_links=True)
@@ -184,6 +214,7 @@ def folder(
     archives: bool = False,
     every: float | None = None,
     raw: bool = False,
+    exclude: Sequence[str] = (),
 ) -> Folder:
     """Every picture below a folder.
 
@@ -192,6 +223,8 @@ def folder(
     archives: also the pictures inside tar and zip files.
     every: also the frames of videos, GIFs and WebPs, so many seconds apart; see ``archive``.
     raw: also RAW files of cameras.
+    exclude: patterns in gitignore's syntax of what is left out, also of archives.  ``@eaDir``, ``#recycle``,
+    ``$RECYCLE.BIN``, ``.thumbnails`` and ``__MACOSX`` are anyway, unless a pattern is ``!@eaDir``.
     Folders named ``*.vsearch`` are indexes and are left out.
     Raises SourceError when there is no such folder.
     """
@@ -207,4 +240,5 @@ def folder(
         check_installed()
     if every is not None and not every > 0:
         raise SourceError("the time between two frames must be more than 0 seconds")
-    return Folder(root, follow_links, hidden, all_files, archives, every or 0.0, raw)
+    rule = names(hidden, exclude)
+    return Folder(root, follow_links, hidden, all_files, archives, every or 0.0, raw, rule.exclude, root)

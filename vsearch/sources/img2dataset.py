@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,8 @@ from vsearch.sources.protocol import AnyPath
 from vsearch.sources.sidecars import MOST_BYTES, columns_of, parsed, whole
 from vsearch.types import Failure, Item
 
+_READ = (b".json", b".parquet")
+
 
 @dataclass(frozen=True)
 class Img2dataset:
@@ -34,6 +37,11 @@ class Img2dataset:
     def roots(self) -> tuple[bytes, ...]:
         """The folder itself."""
         return self.files.roots
+
+    @property
+    def passed_by(self) -> Counter[bytes]:
+        """What the folder passed by, but for what says something of the pictures."""
+        return Counter({end: count for end, count in self.files.passed_by.items() if end not in _READ})
 
     def __iter__(self) -> Iterator[Item | Failure]:
         """As a folder gives them.  Raises SourceError."""

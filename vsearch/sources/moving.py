@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator
-from itertools import accumulate
 
 from vsearch.bounds import size_and_times
 from vsearch.errors import SourceError
+from vsearch.members import delays
 from vsearch.members.address import join, kind_of, moment_name
-from vsearch.members.delays import delays
 from vsearch.members.scenes import MOST, moments
 from vsearch.sources.look import caption_name, read_caption
 from vsearch.types import Failure, Item
@@ -48,11 +46,8 @@ def _items(fd: int, path: bytes, times: Iterator[float]) -> Iterator[Item | Fail
 
 def _of_animation(fd: int, every: float) -> Iterator[float]:
     """Multiples of ``every``, in seconds; of those within one frame the first."""
-    starts = 0.0
-    for number, ends in enumerate(accumulate(delays(fd))):
+    for number, due in enumerate(delays.moments(fd, every)):
         if number == MOST:
             raise SourceError(f"it has more than {MOST:,} frames; the first {MOST:,} are kept")
-        due = math.ceil(starts / every) * every
-        if number > 0 and due < ends:
-            yield round(due, 3)
-        starts = ends
+        if number > 0 and due >= 0:
+            yield due / 1000

@@ -19,7 +19,8 @@ class Source(Protocol):
 
     A source that opens archives has a method ``walk`` too: it yields the archives themselves in place of their
     members, so that those that did not change need not be opened.  One that reads tables has ``tables``, their paths:
-    failures of their lines (``pairs.csv#line 7``) are forgotten when they are not told again.
+    failures of their lines (``pairs.csv#line 7``) are forgotten when they are not told again.  One that walks folders
+    has ``passed_by``, how many files the last walk did not look at, by suffix.
     """
 
     @property

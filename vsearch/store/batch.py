@@ -26,7 +26,7 @@ class Addition:
 class ArchiveState(NamedTuple):
     """What an archive was when it was read.  members: pictures and failures that it gave.
 
-    every: seconds between the frames of a video; 0.0 for anything else.
+    every: seconds between the frames of a video; 0.0 for anything else.  names: the rule of which names were looked at.
     """
 
     size: int
@@ -34,6 +34,7 @@ class ArchiveState(NamedTuple):
     ctime_ns: int
     members: int
     every: float = 0.0
+    names: str = ""
 
 
 @dataclass(slots=True)
