@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "vsearch"
 
 FLOORS = {
-    -1: ("errors", "types", "half", "scan"),
+    -1: ("errors", "types", "bounds", "half", "scan"),
     0: ("members",),
     1: ("sources", "decode", "files", "compare", "phrases", "prompts", "recipe", "recipes", "present"),
     2: ("remembered",),

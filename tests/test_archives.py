@@ -104,6 +104,7 @@ def test_the_members_of_a_shard_have_captions_and_columns_by_key(tmp_path):
         add(tar, "a.b/000000003.caption", b"by key")
         add(tar, "a.b/notes.txt", b"no picture")
     found = {os.fsdecode(item.path.partition(b"#")[2]): item for item in archive(shard)}
+    assert "no JSON that can be read" in found.pop("000000002.json").reason
     assert {name: item.caption for name, item in found.items()} == {
         "000000001.jpg": "by hand\nby json",
         "000000002.jpg": None,

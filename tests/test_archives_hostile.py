@@ -9,12 +9,15 @@ import zlib
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_archives import add, picture
 
 import vsearch
 from vsearch.members import tar as tar_format
 from vsearch.members import zip as zip_format
 from vsearch.members.lookup import bytes_of
+from vsearch.members.zip_directory import listed
 from vsearch.sources import archive
 from vsearch.types import Failure
 
@@ -278,3 +281,132 @@ def test_archives_with_any_byte_changed_never_crash(tmp_path, format):
         path.write_bytes(raw)
         for one in archive(path):
             assert one.path.startswith(os.fsencode(path))
+
+
+# ---------------------------------------------------------------- nothing vanishes in silence
+
+
+@pytest.mark.parametrize("make", ["tar", "zip"])
+def test_members_whose_names_are_too_long_are_told_each(tmp_path, make, monkeypatch):
+    monkeypatch.setattr("vsearch.ingest.archives.RACY_NS", -(10**12))  # as if the archive were old
+    long = ["x" * 4000 + f"{number}.png" for number in range(3)] + ["y" * 2990 + ".png"]
+    path = tmp_path / f"x.{make}"
+    if make == "zip":
+        packed(path, *((name, picture(3 + number)) for number, name in enumerate(long)))
+    else:
+        with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as made:
+            for number, name in enumerate(["first.png", *long, "last.png"]):
+                add(made, name, picture(number))
+    with vsearch.create(tmp_path / "x.vsearch", encoder="toy") as index:
+        report = index.add(archive(path), workers=1)
+        assert report.added == 3, "the first, the last, and the one of 2,994 bytes"
+        told = {os.fsdecode(failure.path).partition("#")[2]: failure.reason for failure in index.errors()}
+        assert len(told) == 3 and all(name.startswith("xxx") for name in told)
+        assert all("its name has 4,005 bytes" in reason for reason in told.values())
+        again = index.add(archive(path), workers=1)
+        assert (again.added, again.unchanged, again.failed, again.known_failures) == (0, 3, 0, 3), "not opened again"
+
+
+def listing_of(path: Path) -> tuple[bytearray, int]:
+    """The bytes of a zip, and where its table of contents begins."""
+    raw = bytearray(path.read_bytes())
+    return raw, raw.index(b"PK\x01\x02")
+
+
+def test_an_entry_of_a_zip_that_cannot_be_read_costs_itself(tmp_path):
+    path = packed(tmp_path / "x.zip", ("é.png", picture(3)), ("cut.png", picture(4)))
+    raw, start = listing_of(path)
+    at = raw.index("é.png".encode(), start)
+    raw[at : at + 2] = b"\xff\xfe"  # no UTF-8, though its flag says so
+    entry = raw.index(b"cut.png", start) - 46
+    struct.pack_into("<L", raw, entry + 24, 0xFFFFFFFF)  # a size that is in the extra fields, where there are none
+    path.write_bytes(raw)
+    with pytest.raises(UnicodeDecodeError):
+        zipfile.ZipFile(path)
+    shown, failures = look(path)
+    assert [os.fsencode(name) for name in shown] == [b"first.png", b"\xff\xfe.png", b"last.png"]
+    assert failures == {"#cut.png": "its size or place is missing in the archive's table of contents"}
+
+
+def test_damage_in_the_table_of_contents_of_a_zip_costs_what_comes_later(tmp_path):
+    path = packed(tmp_path / "x.zip", ("second.png", picture(3)))
+    raw, start = listing_of(path)
+    at = raw.index(b"second.png", start) - 46
+    raw[at] = 0
+    path.write_bytes(raw)
+    shown, failures = look(path)
+    assert shown == ["first.png"] and f"damaged at byte {at:,}" in failures[""]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_the_table_of_contents_of_a_zip_is_what_zipfile_reads(data):
+    out = io.BytesIO(b"before " * data.draw(st.integers(0, 2)))
+    out.seek(0, os.SEEK_END)
+    names = data.draw(st.lists(st.text("aé日/.", min_size=1, max_size=8), max_size=4, unique=True))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zipfile, "ZIP64_LIMIT", data.draw(st.sampled_from([60, zipfile.ZIP64_LIMIT])))
+        with zipfile.ZipFile(out, "a") as made:
+            made.comment = data.draw(st.binary(max_size=30) | st.just(b"PK\x05\x06" + bytes(20)))
+            for name in names:
+                info = zipfile.ZipInfo(name)
+                info.extra = data.draw(st.sampled_from([b"", b"\x99\x99\x02\0ab"]))
+                info.compress_type = data.draw(st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]))
+                made.writestr(info, data.draw(st.binary(max_size=200)))
+    raw = out.getvalue()
+    with zipfile.ZipFile(io.BytesIO(raw)) as read:
+        theirs = [(i.header_offset, i.compress_size, i.file_size, i.CRC, i.compress_type) for i in read.infolist()]
+        spelled = [i.orig_filename.encode("utf-8" if i.flag_bits & 0x800 else "cp437") for i in read.infolist()]
+    ours = list(listed(io.BytesIO(raw), len(raw)))
+    assert [(one.at, one.stored, one.size, one.crc, one.method) for one in ours] == theirs
+    assert [one.name for one in ours] == spelled and all(one.problem is None for one in ours)
+
+
+def test_what_lies_beside_a_picture_and_cannot_be_read_is_told(tmp_path):
+    link = tarfile.TarInfo("first.txt")
+    link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    notes = tarfile.TarInfo("notes.txt")
+    notes.type, notes.linkname = tarfile.SYMTYPE, "first.png"
+    path = around(tmp_path / "x.tar", lambda made: made.addfile(link), lambda made: made.addfile(notes))
+    assert look(path) == (GOOD, {"#first.txt": "a link, which is not followed"})
+    secret = packed(tmp_path / "x.zip", ("first.txt", b"said"), ("last.caption", b"c" * 1_100_000))
+    raw, start = listing_of(secret)
+    raw[raw.index(b"first.txt", start) - 46 + 8] |= 1
+    secret.write_bytes(raw)
+    shown, failures = look(secret)
+    assert shown == GOOD and "encrypted" in failures.pop("#first.txt")
+    assert list(failures) == ["#last.caption"] and "more than 1,048,576 bytes" in failures["#last.caption"]
+
+
+def test_several_damaged_places_of_a_tar_are_told_together(tmp_path):
+    path = tmp_path / "x.tar"
+    with tarfile.open(path, "w") as made:
+        for seed in range(9):
+            add(made, f"{seed}.png", picture(seed))
+    raw = bytearray(path.read_bytes())
+    for at in (members_of(path)[number].offset for number in (2, 5)):
+        raw[at : at + 512] = b"\xff" * 512
+    path.write_bytes(raw)
+    shown, failures = look(path)
+    assert shown == [f"{n}.png" for n in (0, 1, 3, 4, 6, 7, 8)] and failures[""].count("damaged or cut short") == 2
+
+
+def test_a_tar_that_is_damaged_too_often_says_where_it_was_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(tar_format, "MOST_DAMAGES", 2)
+    path = tmp_path / "x.tar"
+    with tarfile.open(path, "w") as made:
+        for seed in range(9):
+            add(made, f"{seed}.png", picture(seed))
+    raw = bytearray(path.read_bytes())
+    for member in members_of(path)[1::2]:
+        raw[member.offset : member.offset + 512] = b"\xff" * 512
+    path.write_bytes(raw)
+    shown, failures = look(path)
+    assert shown == ["0.png", "2.png"] and "damaged in 2 places; what comes later is left out" in failures[""]
+    many = tmp_path / "many.tar"
+    whole = (tmp_path / "one.tar", tmp_path / "two.tar", tmp_path / "three.tar")
+    for number, one in enumerate(whole):
+        with tarfile.open(one, "w") as made:
+            add(made, f"{number}.png", picture(number))
+    many.write_bytes(b"".join(one.read_bytes() for one in whole))
+    assert look(many) == (["0.png", "1.png", "2.png"], {}), "ends in the middle are no damage"

@@ -350,7 +350,7 @@ def test_backup_compact_and_build(here):
 def test_models_lists_what_is_here(shown):
     known = {told["name"]: told for told in map(json.loads, run("models", "--json", cwd=shown)[1].splitlines())}
     assert known["mini"]["licence"] == "Apache-2.0" and known["toy"]["on_this_machine"] is True
-    assert re.search(r"^mini +yes +141 MB +384 ", run("models", cwd=shown)[1], re.MULTILINE)
+    assert re.search(r"^mini +yes +141 +384 +1.7 ", run("models", cwd=shown)[1], re.MULTILINE)
 
 
 # ---------------------------------------------------------------- streams and terminals

@@ -71,6 +71,7 @@ def test_the_order_of_parts_is_nothing_and_a_part_twice_is_twice_its_weight(inde
         (float("inf") * Query("red"), "finite"),
         (Query("red") + " ", "empty text"),
         (Query(), "empty query"),
+        (Query("re\ud800d"), "UTF-8 cannot hold"),
     ],
 )
 def test_queries_without_a_direction_are_refused(index, query, message):

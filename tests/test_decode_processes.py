@@ -47,6 +47,15 @@ def test_p13_each_culprit_costs_itself_and_no_neighbour(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("what", ["width", "height", "taken", "offset", "iso", "columns"])
+def test_p13_a_decoder_that_sends_what_cannot_be_costs_its_file(tmp_path, what):
+    paths = write(tmp_path, bad=culprit("lies", what, numbered(1)), good=numbered(2))
+    with DecodePool(SPEC, workers=1, command=CULPRITS) as pool:
+        bad, good = pool.map([Job(paths["bad"]), Job(paths["good"])])
+    assert isinstance(bad, Failure) and bad.reason == "the decoder's answer makes no sense"
+    assert number(good) == 2
+
+
 def test_p13_a_decoder_that_prints_is_not_heard(tmp_path, capfd):
     path = write(tmp_path, a=culprit("prints", after=numbered(7)))["a"]
     with DecodePool(SPEC, workers=1, command=CULPRITS) as pool:

@@ -173,7 +173,9 @@ def test_what_auto_would_take_is_listed_by_open_clip_at_that_place():
     for known in OPEN_CLIP:
         name, tag = known.name.split("/")
         assert open_clip.get_pretrained_cfg(name, tag)["hf_hub"] == f"{known.repo}/"
-        assert open_clip.get_model_config(name)["embed_dim"] == known.dim
+        config = open_clip.get_model_config(name)
+        assert config["embed_dim"] == known.dim
+        assert config["text_cfg"].get("hf_tokenizer_name") == (known.texts[0] if known.texts else None)
     assert hub.WEIGHT_FILES == (open_clip.constants.HF_SAFE_WEIGHTS_NAME, open_clip.constants.HF_WEIGHTS_NAME)
 
 
@@ -196,7 +198,7 @@ def test_auto_takes_mini_when_the_cache_is_empty_and_there_is_no_network(tmp_pat
     code = "from vsearch.embed import resolve; print(*resolve('auto'), sep='|'); print('torch' in sys.modules)"
     told = run_offline(code, tmp_path, **environment).stdout.splitlines()
     assert told[0].startswith("mini|encoder mini")
-    assert "ViT-B-32/laion2b_s34b_b79k is not on this machine" in told[0]
+    assert "ViT-B-32-SigLIP2-256/webli is not on this machine" in told[0]
     assert told[1] == "False"
 
 

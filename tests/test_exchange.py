@@ -275,6 +275,26 @@ def test_refused_vectors_leave_no_index_behind(embedded: Path, capsys: pytest.Ca
     assert main([*words, "--encoder", "toy"]) == 2 and (embedded / "b.vsearch").exists()
 
 
+def test_a_bad_row_of_the_last_part_leaves_nothing_of_the_first(tmp_path: Path):
+    put(tmp_path / "out", "0", rows(2), {"image_path": ["a", "b"], "width": [1, 2]})
+    put(tmp_path / "out", "1", rows(2), {"image_path": ["c", "d"], "width": [3, -4]})
+    with vsearch.create(tmp_path / "x.vsearch", encoder=f"external:m:{DIM}") as index:
+        with pytest.raises(SourceError, match="row 1 has a width or height of -4"):
+            index.add_embedded(vsearch.clip_retrieval(tmp_path / "out"))
+        assert len(index) == 0
+
+
+def test_times_and_texts_that_python_has_no_value_for_come_in(tmp_path: Path):
+    texts = pyarrow.array([b"x\xff", b"y"], pyarrow.binary()).view(pyarrow.string())
+    when = pyarrow.array([1, 2**62], pyarrow.timestamp("us"))
+    put(tmp_path / "out", "0", rows(2), {"image_path": ["a", "b"], "caption": texts, "seen": when})
+    with vsearch.create(tmp_path / "x.vsearch", encoder=f"external:m:{DIM}") as index:
+        assert index.add_embedded(vsearch.clip_retrieval(tmp_path / "out")).added == 2
+        told = {path: (known[0], known[3].columns["seen"]) for path, known in everything(index).items()}
+    assert told[b"a"] == ("x\ufffd", "1970-01-01T00:00:00.000001") and told[b"b"][0] == "y"
+    assert str(2**62) in told[b"b"][1]
+
+
 # ---------------------------------------------------------------- img2dataset
 
 
@@ -308,5 +328,6 @@ def test_a_folder_of_img2dataset_has_captions_and_columns(tmp_path: Path):
 def test_a_broken_table_of_img2dataset_is_named(tmp_path: Path):
     pictures(tmp_path / "laion" / "00000", ["000000000.jpg"])
     (tmp_path / "laion" / "00000.parquet").write_bytes(b"PAR1 no more")
-    with pytest.raises(SourceError, match="00000.parquet: is no whole Parquet file"):
-        list(vsearch.img2dataset(tmp_path / "laion"))
+    table, picture = vsearch.img2dataset(tmp_path / "laion")
+    assert table.path == os.fsencode(tmp_path / "laion/00000.parquet") and "no whole Parquet file" in table.reason
+    assert os.path.basename(picture.path) == b"000000000.jpg"

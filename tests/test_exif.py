@@ -7,10 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import IFDRational
 
 from vsearch.decode import decode_one
+from vsearch.decode.exif import details_of, is_possible
+from vsearch.filters.schema import batch
+from vsearch.store import Record
+from vsearch.store.described import pack_details, unpack_details
 from vsearch.types import Details, PixelSpec
 
 SPEC = PixelSpec(16)
@@ -133,3 +139,53 @@ def test_every_prefix_and_flipped_byte_of_exif_data_leaves_the_picture(tmp_path:
         told = details_of(image)
         assert told.camera is None or isinstance(told.camera, str)
         assert told.latitude is None or -90 <= told.latitude <= 90
+
+
+NUMBERS = st.integers(-(2**70), 2**70) | st.floats() | st.sampled_from([0, 2**31 - 1, 2**31, 2**64])
+RATIONALS = st.builds(
+    IFDRational, st.integers(0, 2**32 - 1) | st.just(0), st.integers(0, 2**32 - 1) | st.just(0)
+) | st.just(IFDRational(1, 0))
+TEXTS = st.text(st.characters() | st.characters(categories=["Cs"]), max_size=30) | st.sampled_from(
+    [
+        "0000:00:00 00:00:00",
+        "9999:12:31 23:59:59",
+        "10000:01:01 00:00:00",
+        "2024:02:30 00:00:00",
+        "+99:99",
+        "N\0",
+        "\ud800",
+    ]
+)
+ANY = NUMBERS | RATIONALS | TEXTS | st.binary(max_size=20) | st.none()
+TAGS = st.dictionaries(
+    st.sampled_from([*TAG, *PLACE]).map(int), ANY | st.lists(ANY, max_size=4) | st.lists(ANY, max_size=4).map(tuple)
+)
+
+
+class Hostile:
+    """A picture whose EXIF data hold values as no file could, beside those that one can."""
+
+    def __init__(self, top, inner, place):
+        self._tags = {None: top, EXIF: inner, GPS: place}
+
+    def getexif(self):
+        return self
+
+    def keys(self):
+        return self._tags[None].keys()
+
+    def __getitem__(self, tag):
+        return self._tags[None][tag]
+
+    def get_ifd(self, directory):
+        return self._tags[directory]
+
+
+@settings(max_examples=300, deadline=None)
+@given(TAGS, TAGS, TAGS, st.tuples(RATIONALS, RATIONALS, RATIONALS))
+def test_whatever_exif_says_can_be_stored_or_is_not_known(top, inner, place, angle):
+    place = {**place, PLACE.GPSLatitude: angle, PLACE.GPSLatitudeRef: "N"}
+    details = details_of(Hostile(top, inner, place))
+    assert is_possible(details) and unpack_details(pack_details(details)) == details
+    assert details.latitude is None or 0 <= details.latitude <= 90
+    assert batch([(0, Record(b"/a.jpg", bytes(16), 1, 1, 1, 1, 1, 1), details, ())], ()).num_rows == 1

@@ -209,3 +209,15 @@ def test_tags_of_labels_are_in_column_files(tmp_path: Path, photos: Path):
         assert len(index.search("red", where="has_tag('red')")) == 6
         index.clear_tags()
         assert index.search("red", where="has_tag('red')") == []
+
+
+def test_numbers_that_no_column_holds_are_unknown():
+    """A record of somebody else's index may hold anything that its bytes can."""
+    from vsearch.filters.schema import batch
+    from vsearch.store import Record
+    from vsearch.types import Details
+
+    record = Record(b"/a.jpg", b"c" * 16, 2**64 - 1, 0, 0, 2**63 - 1, 2**32 - 1, 3)
+    rows = batch([(5, record, Details(taken=2**70, iso=2**31, offset=-(2**40)), ())], (b"/",)).to_pylist()
+    told = {name: rows[0][name] for name in ("size", "taken", "iso", "utc_offset", "width")}
+    assert told == {"size": None, "taken": None, "iso": None, "utc_offset": None, "width": 2**32 - 1}

@@ -1,7 +1,9 @@
 """Frames of videos and animations, against films whose every frame is known."""
 
+import json
 import os
 import struct
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -193,3 +195,38 @@ def test_moving_pictures_with_bytes_changed_never_crash(clip, tmp_path, suffix):
 def test_a_frame_that_is_named_in_a_list(clip):
     (item, failure) = files([f"{clip}#t=1.5", f"{clip}#t=now"])
     assert item.columns == {"seconds": 1.5} and isinstance(failure, Failure)
+
+
+def test_more_frames_than_are_looked_at_are_told(clip, tmp_path, monkeypatch):
+    path = tmp_path / "many.gif"
+    pictures = [Image.new("L", (4, 4), 10 * number) for number in range(12)]
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=1000)
+    assert reasons(path) == []
+    monkeypatch.setattr("vsearch.sources.moving.MOST", 5)
+    found = list(archive(path, every=1))
+    assert [os.path.basename(one.path) for one in found[:-1]] == [b"many.gif#t=%d" % n for n in (1, 2, 3, 4)]
+    assert "more than 5 frames; the first 5 are kept" in found[-1].reason
+
+
+def test_a_search_for_scenes_that_fails_or_babbles_is_told(clip, tmp_path, monkeypatch):
+    for script, reason in (
+        ("import sys; print(1.5); print('[' * 100000); print('9' * 9000); sys.exit(3)", "may have missed moments"),
+        ("import os; print(1.5, flush=True); os.abort()", "crashed (signal 6)"),
+    ):
+        fake = tmp_path / "python"
+        fake.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{script}"\n')
+        fake.chmod(0o700)
+        with monkeypatch.context() as patch:
+            patch.setattr(scenes.sys, "executable", str(fake))
+            found = list(archive(clip, every=1))
+        assert [os.path.basename(one.path) for one in found[:-1]] == [b"clip.mp4#t=1.5"]
+        assert reason in found[-1].reason
+
+
+def test_a_video_of_too_many_moments_says_so(clip, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(scenes, "MOST", 3)
+    monkeypatch.setattr(scenes, "_confine", lambda: None)
+    with open(clip, "rb") as file:
+        scenes.main(["", str(file.fileno()), "0.5"])
+    lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert lines[:3] == [0.0, 0.5, 1.0] and "moments to look at" in lines[3]

@@ -118,6 +118,8 @@ def test_parquet(tmp_path: Path):
         ("m.csv", "colour,shape\nred,round\n", "'colour', 'shape'"),
         ("m.jsonl", '{"url": "a"}\n{"url": \n', "line 2"),
         ("m.jsonl", "[1]\n", "line 1: is no JSON object"),
+        ("m.jsonl", '{"url": "a"}\n' + "[" * 100_000, "line 2: is no JSON"),
+        ("m.jsonl", '{"url": ' + "9" * 5000 + "}\n", "line 1: is no JSON"),
         ("m.txt", "a", "is no table"),
         ("none.csv", None, "No such file"),
     ],
@@ -145,3 +147,23 @@ def test_only_whole_arrays_of_floats_are_read(tmp_path: Path):
                 room.read_npy(path)
     with pytest.raises(SourceError, match="No such file"):
         room.read_npy(tmp_path / "none.npy")
+
+
+def test_a_table_in_latin_1_is_refused_with_its_row_or_column(here: Path):
+    lines = [f"https://e.org/{i}.jpg,x,1".encode() for i in range(6)]
+    (here / "m.csv").write_bytes(b"\n".join([b"url,title,gr\xf6\xdfe", *lines]))
+    words = ("import", "--vectors", "clip.npy", "--meta", "m.csv", "--index", "x.vsearch")
+    code, _, err = run(*words, cwd=here)
+    assert code == 2 and r"the name of a column is 'gr\udcf6\udcdfe'" in err and not (here / "x.vsearch").exists()
+    lines[4] = b"https://e.org/4.jpg,L\xf6we,1"
+    (here / "m.csv").write_bytes(b"\n".join([b"url,title,size", *lines]))
+    code, _, err = run(*words, cwd=here)
+    assert code == 2 and "row 4 of the column 'caption' is no text that UTF-8 can hold" in err
+
+
+def test_a_file_of_numbers_with_an_impossible_header_is_refused(tmp_path: Path):
+    for shape in ("(" + "9" * 40 + ",)", "(-1, 4)", "(2", "x" * 50):
+        head = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".encode().ljust(117) + b"\n"
+        (tmp_path / "v.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head)
+        with pytest.raises(SourceError):
+            room.read_npy(tmp_path / "v.npy")

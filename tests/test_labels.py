@@ -68,7 +68,7 @@ def test_labels_from_a_list_and_from_a_file(tmp_path):
     assert read_labels(str(tmp_path / "labels.txt")) == ("dog", "big, bad wolf")
 
 
-@pytest.mark.parametrize("told", ["dog", "dog,", ",,", "nowhere.txt", "a\0b"])
+@pytest.mark.parametrize("told", ["dog", "dog,", ",,", "nowhere.txt", "a\0b", "dog,cat\udcff"])
 def test_one_label_or_none_says_nothing(told):
     with pytest.raises(QueryError):
         read_labels(told)

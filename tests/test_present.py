@@ -15,10 +15,30 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
+from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
-from vsearch.present import Protocol, Section, csv, detect, html, json_lines, nul, paths, preview, printable, table
+from vsearch.present import (
+    Protocol,
+    Section,
+    csv,
+    detect,
+    html,
+    json_lines,
+    nul,
+    paths,
+    preview,
+    printable,
+    printable_lines,
+    table,
+)
+from vsearch.present.grid import Grid
 from vsearch.present.preview import blocks, iterm2, kitty
 from vsearch.present.sheet import jpeg
 from vsearch.present.sixel import sixel
@@ -318,3 +338,61 @@ def test_no_terminal_or_a_dumb_one_is_not_asked(tmp_path: Path):
     with open(tmp_path / "file", "w+") as file:
         assert detect(file.fileno(), {}) is Protocol.BLOCKS
         assert file.read() == ""
+
+
+# ---------------------------------------------------------------- rows in columns
+
+CELLS = st.text(st.sampled_from("ab é日本🍎 -/\n"), max_size=30).map(lambda text: text.strip("\n"))
+TABLES = st.integers(1, 4).flatmap(lambda n: st.lists(st.lists(CELLS, min_size=n, max_size=n), min_size=1, max_size=5))
+
+
+def by_rich(header: list[str], rows: list[list[str]]) -> list[str]:
+    """What rich makes of the same, in lines of any length."""
+    made = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, show_header=bool(header))
+    for _ in rows[0]:
+        made.add_column(Text(header.pop(0)) if header else "", overflow="fold")
+    for row in rows:
+        made.add_row(*map(Text, row))
+    out = io.StringIO()
+    Console(file=out, width=10_000, color_system=None).print(made)
+    return [line.rstrip() for line in out.getvalue().split("\n")[:-1]]
+
+
+@settings(max_examples=200, deadline=None)
+@given(TABLES, st.booleans())
+def test_a_grid_is_laid_out_as_rich_lays_it_out(rows, headed):
+    rows[0] = [f"x{cell}" for cell in rows[0]]  # rich has its own way with columns in which there is nothing
+    header, *below = rows if headed and len(rows) > 1 else [[], *rows]
+    header = [title.replace("\n", " ") for title in header]
+    assert list(Grid(header, below).lines()) == by_rich(list(header), below)
+
+
+@settings(max_examples=200, deadline=None)
+@given(TABLES, st.integers(20, 60))
+def test_a_grid_fits_a_terminal_and_loses_nothing_but_blanks(rows, width):
+    lines = list(Grid((), rows).lines(width))
+    assert all(cell_len(line) <= width for line in lines)
+    letters = sorted("".join("".join(row) for row in rows).replace(" ", "").replace("\n", ""))
+    assert sorted("".join(lines).replace(" ", "")) == letters
+
+
+def test_a_grid_breaks_at_words_and_escapes_what_a_terminal_would_obey():
+    grid = Grid(("file", "reason"), [("a\x1b[5m.jpg", "the file ends before the picture does"), ("x" * 30, "y")])
+    assert list(grid.lines(34, bold=True)) == [
+        "\x1b[1mfile              reason\x1b[0m",
+        "─" * 33,
+        "a\\u001b[5m.jpg    the file ends",
+        "                  before the",
+        "                  picture does",
+        "xxxxxxxxxxxxxxx   y",
+        "xxxxxxxxxxxxxxx",
+    ]
+    assert list(Grid((), []).lines()) == []
+
+
+def test_lines_for_a_terminal_keep_json_what_it_is():
+    values = {"path": "a\x1b\x7f\x9b\u2028\u202e\udcff\n\t日"}
+    raw = json.dumps(values, ensure_ascii=False) + "\n"
+    shown = printable_lines(raw)
+    assert json.loads(shown) == values and "\x9b" in raw and "\x9b" not in shown
+    assert shown.endswith('日"}\n') and printable_lines("a\tb\nc\r") == "a\\u0009b\nc\\u000d"

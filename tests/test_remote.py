@@ -4,7 +4,7 @@ import json
 import os
 import threading
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import fsspec
@@ -16,6 +16,7 @@ from PIL import Image
 from vsearch import files
 from vsearch.errors import DiskFull, IndexNotWritable, SourceError
 from vsearch.remote import fetch
+from vsearch.remote import links as remote_links
 
 RED = b"not really a picture, and never opened here"
 
@@ -219,3 +220,112 @@ def test_from_a_web_server_to_an_answer(site, tmp_path):
     assert code == 0 and [path.name for path in (tmp_path / "one").glob("*.png")] == ["blue.png"]
     code, _, err = run("fetch", f"{site}/nothing/", "no", cwd=tmp_path)
     assert code == 2 and "there is no picture, archive or caption at" in err
+
+
+# ---------------------------------------------------------------- pages that link in circles
+
+
+class Pages(ThreadingHTTPServer):
+    """A web server of pages by path: a text is a page, bytes are a file, a number is a refusal; asked: in order."""
+
+    def __init__(self, pages):
+        self.pages, self.asked = pages, []
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.thread = threading.Thread(target=self.serve_forever)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.shutdown()
+        self.thread.join()
+        self.server_close()
+
+    @property
+    def address(self):
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Answer(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.asked.append(self.path)
+        found = self.server.pages(self.path) if callable(self.server.pages) else self.server.pages.get(self.path, 404)
+        if isinstance(found, int):
+            self.send_error(found)
+            return
+        body = found if isinstance(found, bytes) else found.encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "image/png" if isinstance(found, bytes) else "text/html")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_HEAD = do_GET
+
+    def log_message(self, *_):
+        pass
+
+
+def links(*targets: str) -> str:
+    return "".join(f'<a href="{target}">x</a>\n' for target in targets)
+
+
+def test_links_to_the_page_itself_above_it_and_elsewhere_are_not_followed(tmp_path):
+    with Pages({}) as other, Pages({}) as server:
+        ways = ["./", ".", "../", "..", "/", "?C=N;O=D", "./?C=M", "#top", "%2e/", "%2E%2E/", "sub/../", "/photos/"]
+        ways += ["../above.png", "/above.png", "..%2fabove.png", "sub/../../above.png", "a.png?size=large", "//[/x.png"]
+        ways += [f"{other.address}/photos/other.png", f"//127.0.0.1:{other.server_port}/photos/other.png"]
+        ways += [f"{server.address}/photos/", f"{server.address}/photos/whole.png", "mailto:x@y.png", "a.png#part"]
+        server.pages = {
+            "/photos/": links("a.png", "./b.png", "sub/", "./sub/", "sub/./", "%73ub/", "gone/", "broken/", *ways),
+            "/photos/sub/": links("c.png", "../a.png", "../", "./", "../sub/", "x/../c.png"),
+            "/photos/broken/": 500,
+        } | {f"/photos/{name}.png": b"1" for name in ("a", "b", "sub/c", "whole")}
+        server.pages["/above.png"] = other.pages["/photos/other.png"] = b"never"
+        told = fetch(f"{server.address}/photos/", tmp_path / "here")
+    assert set(copies(tmp_path / "here")) == {"a.png", "b.png", "sub/c.png", "whole.png"}
+    assert other.asked == [] and "/above.png" not in server.asked
+    pages = [path for path in server.asked if path.endswith("/")]
+    assert sorted(pages) == ["/photos/", "/photos/broken/", "/photos/gone/", "/photos/sub/"], "each once"
+    assert {name for name, _ in told.failures} >= {"gone/", "broken/"}
+    assert all(".." in name or name in ("gone/", "broken/", "mailto:x@y.png") for name, _ in told.failures)
+
+
+def test_a_server_whose_every_folder_has_folders_comes_to_an_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(remote_links, "MOST_FOLDERS", 20)
+    with Pages(lambda path: b"1" if path.endswith(".png") else links("a/", "b/", "x.png")) as server:
+        told = fetch(server.address, tmp_path / "wide")
+    assert told.copied == 20 and len(told.failures) == 21
+    assert all("behind the first 20 folders" in why for _, why in told.failures)
+    monkeypatch.undo()
+    with Pages(lambda path: b"1" if path.endswith(".png") else links("deeper/", "x.png")) as server:
+        told = fetch(server.address, tmp_path / "deep")
+    assert told.copied == 33 and len(told.failures) == 1 and "more than 32 folders deep" in told.failures[0][1]
+    monkeypatch.setattr(remote_links, "MOST_LINKS", 5)
+    with Pages(lambda path: b"1" if path.endswith(".png") else links(*(f"{n}.png" for n in range(9)))) as server:
+        told = fetch(server.address, tmp_path / "many")
+    assert told.copied == 5 and "more than 5 links" in told.failures[0][1]
+
+
+def test_names_of_any_bytes_from_a_web_server(tmp_path):
+    pages = {"/": links("%ff.png", "%fe.png", "a%2Fb.png", "%00.png", "x" * 300 + ".png")}
+    with Pages(lambda path: pages.get(path, b"1")) as server:
+        told = fetch(server.address, tmp_path / "here")
+    names = {os.fsencode(path.name) for path in (tmp_path / "here").rglob("*.png")}
+    assert names == {b"\xff.png", b"\xfe.png", b"b.png"}
+    assert len(told.failures) == 2
+
+
+def test_what_a_store_says_of_a_file_may_be_anything(shelf, tmp_path):
+    shelf("good.jpg", b"1234", size="four", ETag=7)
+    shelf("bad\ud800.jpg", b"1")
+    shelf("huge.jpg", b"1", size=2**70)
+    told = fetch("shelf://b", tmp_path / "here")
+    assert set(copies(tmp_path / "here")) == {"good.jpg"}
+    assert {name: why.split(",")[0] for name, why in told.failures} == {
+        "bad\ud800.jpg": "its name is no text that UTF-8 can hold",
+        "huge.jpg": "1 bytes came",
+    }
+    (tmp_path / "here/.vsearch-fetched.json").write_text("[1]")
+    assert fetch("shelf://b", tmp_path / "here").unchanged == 1

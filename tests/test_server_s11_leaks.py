@@ -1,11 +1,15 @@
 """S11: no answer tells where things are on this machine, or what the code looks like."""
 
+import io
 import logging
 import shutil
+from base64 import b64decode
 from pathlib import Path
+from typing import Any
 
 import pytest
-from serving import Client, routes, serving
+from PIL import Image
+from serving import Client, encoded, routes, serving
 
 import vsearch
 from vsearch import errors
@@ -13,6 +17,16 @@ from vsearch.server import faults
 from vsearch.server.faults import Refused
 
 TELLING = (b"Traceback", b"/home", b"/tmp", b"/root", b"/proc", b'File \\"', b".py", b"site-packages", b"0x7f")
+
+
+def pixel() -> str:
+    """A picture of 30 x 20 pixels as a client sends it."""
+    out = io.BytesIO()
+    Image.new("RGB", (30, 20), "green").save(out, "PNG")
+    return encoded(out.getvalue())
+
+
+PIXEL = pixel()
 
 
 def every_error() -> list[type[errors.VsearchError]]:
@@ -60,6 +74,35 @@ def test_every_route_with_bad_input(server: Client, gallery: Path):
                 assert not [word for word in TELLING if word in told], (method, path, told)
             if "/image" not in path and path not in ("/page/app.js", "/"):
                 assert str(gallery.parent).encode() not in told
+
+
+BAD_PICTURES = {
+    "a part of no width": {"image": PIXEL, "crop": [0, 0, 0, 1]},
+    "a part of no height": {"image": PIXEL, "crop": [0, 0, 1, 0]},
+    "a part outside": {"image": PIXEL, "crop": [0.5, 0.5, 1, 1]},
+    "a part of nothing": {"image": encoded(b"no picture"), "crop": [0, 0, 1, 1]},
+    "no picture": {"image": encoded(b"no picture")},
+    "no bytes": {"image": ""},
+    "half a picture": {"image": encoded(b64decode(PIXEL)[:-20])},
+    "the name of an archive": {"image": encoded(b"PK\x03\x04" + bytes(100))},
+}
+
+
+@pytest.mark.parametrize("part", BAD_PICTURES.values(), ids=list(BAD_PICTURES))
+def test_a_picture_that_was_sent_has_no_path(server: Client, caplog: pytest.LogCaptureFixture, part: dict[str, Any]):
+    """It lies in a file that has none but below /proc; what is wrong with it is said without."""
+    with caplog.at_level(logging.DEBUG):
+        told = [server.post("/search", {"parts": [part]})]
+        told += [server.post("/search", {"parts": [{"text": "red"}, part | {"weight": -0.5}]})]
+        if "crop" not in part:
+            told += [server.post("/classify", {"labels": ["a", "b"], "image": part["image"]})]
+    for answer in told:
+        assert answer.status == 422
+        assert not [word for word in TELLING if word in answer.body], answer.body
+        if "crop" in part and part["image"] == PIXEL:
+            empty = "has no width or no height, and " if 0 in part["crop"][2:] else ""
+            assert f") {empty}is not inside a picture of 30 x 20 pixels" in answer.json["error"]["message"]
+    assert "/proc" not in caplog.text
 
 
 def test_answers_name_no_folders(server: Client, gallery: Path):

@@ -6,12 +6,14 @@ import stat
 import statistics
 import time
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from serving import TOKEN, Client, serving
 from starlette.datastructures import Headers
 
 from vsearch.errors import QueryError
+from vsearch.server import Settings, running
 from vsearch.server.faults import Refused
 from vsearch.server.tokens import MOST_ATTEMPTS, Tokens, make_token, token_in
 
@@ -66,6 +68,55 @@ def test_the_page_gets_a_cookie_for_it(server: Client):
     assert stranger.get("/collections", Cookie=f"other=1; {value}").status == 200
     assert stranger.get("/collections", Cookie=value[:-1] + ("0" if value[-1] != "0" else "1")).status == 401
     assert stranger.get("/collections", Cookie=f"vsearch={TOKEN}").status == 401
+
+
+def test_servers_on_two_ports_do_not_log_each_other_out(gallery: Path):
+    """A browser's jar keeps one cookie of a name for all ports of a host: both are there, and each fits its server."""
+    jar: dict[str, str] = {}
+
+    def signed_in(client: Client, **headers: str) -> None:
+        answer = Client(client.host, client.port).post("/session", {"token": client.token}, **headers)
+        name, _, value = answer.headers["Set-Cookie"].partition(";")[0].partition("=")
+        jar[name] = value
+
+    def let_in(client: Client, **headers: str) -> bool:
+        cookies = "; ".join(f"{name}={value}" for name, value in jar.items())
+        return Client(client.host, client.port).get("/collections", Cookie=cookies, **headers).status == 200
+
+    with serving(gallery) as one, serving(gallery, token=TOKEN[::-1]) as other:
+        signed_in(one)
+        assert (let_in(one), let_in(other)) == (True, False)
+        signed_in(other)
+        assert (let_in(one), let_in(other)) == (True, True)
+        assert sorted(jar) == sorted(f"vsearch-{client.port}" for client in (one, other))
+        # Through tunnels and proxies it is the browser's port that counts; both servers may have the same one.
+        jar.clear()
+        signed_in(one, Host="localhost:8001")
+        signed_in(other, Host="localhost:8002")
+        assert (let_in(one, Host="localhost:8001"), let_in(other, Host="localhost:8002")) == (True, True)
+        assert (let_in(other, Host="localhost:8001"), let_in(one, Host="localhost")) == (False, False)
+        signed_in(one, Host="localhost")
+        signed_in(one, Host="[::1]")
+        assert let_in(one, Host="[::1]") and "vsearch" in jar
+
+
+def test_a_restarted_server_takes_the_place_of_its_old_cookie(gallery: Path):
+    """The name is that of before, so that cookies of former tokens do not gather."""
+    names = set()
+    for token in (TOKEN, TOKEN[::-1]):
+        with serving(gallery, token=token) as client:
+            answer = Client(client.host, client.port).post("/session", {"token": token}, Host="localhost:7700")
+            names.add(answer.headers["Set-Cookie"].partition("=")[0])
+    assert names == {"vsearch-7700"}
+
+
+def test_an_address_holds_any_token(gallery: Path, tmp_path: Path):
+    """One of a file may have characters that mean something in an address; the page reads it as a form's value."""
+    token = "+/=&# %41" * 5
+    (tmp_path / "token").write_text(token)
+    (tmp_path / "token").chmod(0o600)
+    with running([gallery], Settings(port=0, token=token_in(tmp_path / "token"))) as address:
+        assert parse_qs(urlsplit(address).fragment, strict_parsing=True) == {"token": [token]}
 
 
 def test_wrong_ones_are_limited_by_address_and_the_right_one_never():

@@ -1,12 +1,15 @@
 """What each source yields, against trees made by hand."""
 
+import errno
 import io
 import os
 import socket
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+import vsearch
 from vsearch.errors import SourceError
 from vsearch.sources import chain, files, folder, listing, source_for, table
 from vsearch.types import Failure, Item
@@ -113,6 +116,7 @@ def test_pipes_and_sockets_are_failures_that_are_never_opened(tmp_path):
         found = list(folder(tmp_path))
     assert [(os.path.basename(f.path), f.stage, f.reason) for f in found] == [
         (b"pipe.jpg", "scan", "not a regular file"),
+        (b"pipe.txt", "scan", "not a regular file"),
         (b"socket.png", "scan", "not a regular file"),
     ]
     assert found[0].mtime_ns == os.lstat(tmp_path / "pipe.jpg").st_mtime_ns
@@ -276,14 +280,19 @@ def test_names_and_captions_that_are_not_utf8(tmp_path):
 
 def test_a_bad_row_costs_itself(tmp_path):
     put(tmp_path, "a.jpg", "b.jpg")
-    content = f"filepath,title\na.jpg,{'x' * 200_000}\n,nothing\nb.jpg\ngone.jpg,x\n"
+    content = f"filepath,title\na.jpg,{'x' * 200_000}\n,nothing\nb.jpg\ngone.jpg,x\na.jpg,red, and green\na.jpg,,,\n"
     (tmp_path / "t.csv").write_text(content)
-    huge, empty, item, gone = table(tmp_path / "t.csv")
-    assert (huge.path, huge.reason) == (
-        os.fsencode(tmp_path / "t.csv"),
-        "line 2: field larger than field limit (131072)",
-    )
-    assert empty.reason == "line 3: no filepath"
+    huge, empty, split, item, gone, known = table(tmp_path / "t.csv")
+    told = [(os.path.basename(failure.path), failure.reason) for failure in (huge, empty, split)]
+    assert told == [
+        (b"t.csv#line 2", "field larger than field limit (131072)"),
+        (b"t.csv#line 3", "no filepath"),
+        (
+            b"t.csv#line 6",
+            "3 fields for 2 columns: texts with ',' need quotes; the rest, from ' and green' on, is left out",
+        ),
+    ]
+    assert os.path.basename(known.path) == b"a.jpg" and known.caption == "red"
     assert os.path.basename(item.path) == b"b.jpg" and item.caption is None
     assert gone.reason == "No such file or directory"
 
@@ -313,3 +322,139 @@ def test_a_chain_yields_what_two_sources_name_once(tmp_path):
     both = chain(folder(tmp_path / "a/in"), folder(tmp_path / "a"), files([tmp_path / "b/3.jpg"]))
     assert [os.path.basename(item.path) for item in both] == [b"2.jpg", b"1.jpg", b"3.jpg"]
     assert both.roots == (os.fsencode(tmp_path / "a/in"), os.fsencode(tmp_path / "a"))
+
+
+# ---------------------------------------------------------------- nothing vanishes in silence, nothing ends a run
+
+
+def told_of(found) -> dict[str, str]:
+    return {os.path.basename(os.fsdecode(one.path)): one.reason for one in found if isinstance(one, Failure)}
+
+
+def test_a_caption_that_cannot_be_read_is_told_and_its_picture_is_there(tmp_path):
+    put(tmp_path, "gone.jpg", "loop.jpg", "loop.png", "pipe.jpg", "folder.jpg", "none.jpg")
+    (tmp_path / "gone.txt").symlink_to("nowhere")
+    (tmp_path / "loop.txt").symlink_to("loop.txt")
+    os.mkfifo(tmp_path / "pipe.txt")
+    (tmp_path / "folder.txt").mkdir()
+    expected = {
+        "gone.txt": "No such file or directory",
+        "loop.txt": "Too many levels of symbolic links",
+        "pipe.txt": "not a regular file",
+    }
+    for source in (folder(tmp_path), files(sorted(tmp_path.glob("*.[jp]*g")))):
+        found = list(source)
+        assert told_of(found) == expected
+        assert sum(isinstance(one, Item) for one in found) == 6
+    assert len(list(folder(tmp_path))) == 6 + 3, "two pictures share a caption, which is told once"
+
+
+def test_archives_in_a_folder_that_cannot_be_opened_are_told(tmp_path):
+    put(tmp_path, "a.jpg")
+    os.mkfifo(tmp_path / "pipe.tar")
+    (tmp_path / "nowhere.zip").symlink_to("none")
+    (tmp_path / "album.zip").mkdir()
+    assert told_of(folder(tmp_path, archives=True)) == {"pipe.tar": "not a regular file"}
+    told = told_of(folder(tmp_path, archives=True, follow_links=True))
+    assert told == {"pipe.tar": "not a regular file", "nowhere.zip": "No such file or directory"}
+
+
+def test_an_entry_whose_kind_the_disk_does_not_tell_costs_itself(tmp_path, monkeypatch):
+    """On some disks the kind of an entry takes a look at it, which may fail (``d_type`` is unknown)."""
+    put(tmp_path, "a.jpg", "bad.jpg", "z.jpg")
+
+    class Entry:
+        def __init__(self, entry):
+            self.name, self.path, self._entry = entry.name, entry.path, entry
+
+        def _ask(self, what, **options):
+            if self.name == b"bad.jpg":
+                raise OSError(errno.EIO, "Input/output error")
+            return getattr(self._entry, what)(**options)
+
+        def is_symlink(self):
+            return self._ask("is_symlink")
+
+        def is_dir(self, *, follow_symlinks=True):
+            return self._ask("is_dir", follow_symlinks=follow_symlinks)
+
+        def stat(self, *, follow_symlinks=True):
+            return self._ask("stat", follow_symlinks=follow_symlinks)
+
+    class Listing:
+        def __init__(self, path):
+            self.close, self._entries = lambda: None, [Entry(entry) for entry in scandir(path)]
+
+        def __enter__(self):
+            return iter(self._entries)
+
+        def __exit__(self, *_):
+            pass
+
+    scandir, source = os.scandir, folder(tmp_path)
+    monkeypatch.setattr(os, "scandir", Listing)
+    found = list(source)
+    assert told_of(found) == {"bad.jpg": "Input/output error"}
+    assert [os.path.basename(one.path) for one in found if isinstance(one, Item)] == [b"a.jpg", b"z.jpg"]
+
+
+def test_a_table_in_latin_1(tmp_path):
+    put(tmp_path, "a.jpg", b"\xe4.jpg")
+    (tmp_path / "t.csv").write_bytes(
+        b"filepath,title,Gr\xf6\xdfe,Gr\xe4\xdfe,title\na.jpg,L\xf6we,1,2,x\n\xe4.jpg,,3,4,y\n"
+    )
+    one, two = table(tmp_path / "t.csv")
+    assert (one.caption, one.columns) == ("L\ufffdwe", {"Gr\ufffd\ufffde": 1, "Gr\ufffd\ufffde_": 2, "title_": "x"})
+    assert os.path.basename(two.path) == b"\xe4.jpg"
+    with pytest.raises(SourceError, match=r"no column 'Größe'; it has: .*'Gr\ufffd\ufffde'.*not UTF-8; try: iconv"):
+        table(tmp_path / "t.csv", caption_column="Größe")
+    (tmp_path / "u.csv").write_bytes("filepath,title\na.jpg,x\n".encode("utf-16"))
+    with pytest.raises(SourceError, match="-f UTF-16"):
+        table(tmp_path / "u.csv")
+    (tmp_path / "w.csv").write_bytes(b"filepath,title" + b"x" * 200_000 + b"\n")
+    with pytest.raises(SourceError, match="first line cannot be read"):
+        table(tmp_path / "w.csv")
+
+
+def test_a_source_that_cannot_be_read_costs_itself_among_others(tmp_path):
+    put(tmp_path, "a/1.jpg", "b/2.jpg", "3.jpg")
+    (tmp_path / "t.csv").write_text("filepath,title\n3.jpg,three\n")
+    both = chain(folder(tmp_path / "b"), table(tmp_path / "t.csv"), folder(tmp_path / "a"))
+    with vsearch.create(tmp_path / "x.vsearch", encoder="toy") as index:
+
+        def add():
+            report = index.add(both, workers=1)
+            return {os.path.basename(os.fsdecode(f.path)) for f in report.failures}, report.removed, len(index.errors())
+
+        pictures(tmp_path)
+        assert add() == (set(), 0, 0)
+        (tmp_path / "b").rename(tmp_path / "elsewhere")
+        (tmp_path / "t.csv").rename(tmp_path / "t.old")
+        pictures(tmp_path / "a")
+        assert add() == ({"b", "t.csv"}, 0, 2)
+        with index.store.snapshot() as snapshot:
+            assert snapshot.head.missing == 0, "a folder that is not there is not an empty one"
+        (tmp_path / "elsewhere").rename(tmp_path / "b")
+        (tmp_path / "t.old").rename(tmp_path / "t.csv")
+        assert add() == (set(), 0, 0)
+
+
+def test_lines_of_a_table_are_told_each_and_forgotten_when_they_are_mended(tmp_path):
+    put(tmp_path, "a.jpg")
+    pictures(tmp_path)
+    (tmp_path / "t.csv").write_text("filepath,title\na.jpg,red, green\n,x\n")
+    with vsearch.create(tmp_path / "x.vsearch", encoder="toy") as index:
+        assert index.add(table(tmp_path / "t.csv"), workers=1).added == 1
+        assert sorted(os.path.basename(failure.path) for failure in index.errors()) == [
+            b"t.csv#line 2",
+            b"t.csv#line 3",
+        ]
+        (tmp_path / "t.csv").write_text('filepath,title\na.jpg,"red, green"\n')
+        index.add(table(tmp_path / "t.csv"), workers=1)
+        assert index.errors() == []
+
+
+def pictures(folder: Path) -> None:
+    """Turn the files below a folder that are called pictures into some."""
+    for path in folder.rglob("*.jpg"):
+        Image.new("RGB", (8, 8 + len(path.name)), "red").save(path)

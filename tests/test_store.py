@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import multiprocessing
 import os
+import re
+import signal
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +26,7 @@ from vsearch.errors import (
     IndexNotFound,
     IndexNotWritable,
 )
-from vsearch.store import Addition, Batch, Record, Store, maintain
+from vsearch.store import Addition, Batch, Record, Store, environment, maintain
 from vsearch.store import live as live_ids
 from vsearch.store.check import check
 from vsearch.store.records import MISSING
@@ -327,22 +332,95 @@ def test_use_after_close_and_writing_a_reader_are_refused(tmp_path):
     reader.close()
 
 
-def test_a_forked_child_is_refused(store):
-    store.commit(batch(0, 1))
+def in_fork(job):
+    """What a function returns, or the error that it raises, as text, in a forked process."""
     read, write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
+    if (pid := os.fork()) == 0:
         try:
-            with store.snapshot():
-                os.write(write, b"read")
-        except IndexClosed as error:
-            os.write(write, str(error).encode())
+            signal.alarm(20)  # one that waits for ever ends
+            os.write(write, str(job()).encode())
+        except Exception as error:
+            os.write(write, f"{type(error).__name__}: {error}".encode())
         finally:
             os._exit(0)
-    os.waitpid(pid, 0)
-    assert b"before the process forked" in os.read(read, 1000)
-    os.close(read)
     os.close(write)
+    with open(read, encoding="utf-8") as answer:
+        text = answer.read()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    return text
+
+
+def live(root):
+    """How many items a store has; a function that other processes can be told to run."""
+    with closing(Store.open(root)) as opened, opened.snapshot() as snapshot:
+        return len(snapshot.live_ids())
+
+
+def test_a_forked_child_is_refused(store):
+    """Neither what it inherited nor the same index opened anew; its parent goes on."""
+    store.commit(batch(0, 1))
+
+    def inherited():
+        with store.snapshot():
+            return "read"
+
+    def closed_and_opened():
+        store.close()
+        return live(store.layout.root)
+
+    lock = (store.layout.root / "LOCK").read_bytes()
+    for job in (inherited, lambda: live(store.layout.root), closed_and_opened):
+        assert re.match("IndexClosed: .*forked.* close it before forking .*'spawn'", in_fork(job))
+    assert (store.layout.root / "LOCK").read_bytes() == lock == b"%d\n" % os.getpid()
+    store.commit(batch(1, 1))
+    with store.snapshot() as snapshot:
+        assert len(snapshot.live_ids()) == 2
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded")
+def test_a_fork_is_refused_at_once_while_other_threads_use_the_index(store):
+    """One writes, one reads, one holds the registry: the child waits for none of them and ends none of their work."""
+    store.commit(batch(0, 3))
+    begun, over = threading.Barrier(4), threading.Event()
+
+    def hold(context):
+        with context:
+            begun.wait()
+            over.wait()
+
+    held = (store._env.write(), store._env.read(), environment._registry_lock)
+    threads = [threading.Thread(target=hold, args=(context,)) for context in held]
+    for thread in threads:
+        thread.start()
+    begun.wait()
+    readers = store._env.env.readers()
+
+    def closed_and_opened():
+        store.close()
+        gc.collect()
+        return live(store.layout.root)
+
+    try:
+        assert in_fork(closed_and_opened).startswith("IndexClosed: ")
+        assert store._env.env.readers() == readers  # the reader has its place still
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    store.commit(batch(3, 1))
+    assert live(store.layout.root) == 4
+
+
+def test_what_the_refusal_advises_works(store):
+    """Processes that are spawned, or come from a fork server, open what is open here; forks open what was closed."""
+    store.commit(batch(0, 3))
+    for method in ("spawn", "forkserver"):
+        with multiprocessing.get_context(method).Pool(1) as pool:
+            assert pool.apply(live, (store.layout.root,)) == 3
+    root = store.layout.root
+    store.close()
+    assert in_fork(lambda: live(root)) == "3"
+    assert live(root) == 3
 
 
 def test_what_is_not_an_index_says_so(tmp_path):

@@ -16,9 +16,10 @@ TOOLS = ROOT / "tools"
 RUN = ROOT / "benchmarks" / "run.py"
 NAMES = ("val", "swaps", "train", "unseen")  # tables of compose.py
 # what is imported by its neighbours only, and is no command
-PARTS = {f"{name}.py" for name in ("stamps", "scenes", "drawn", "textures", "compositions", "things", "text_tower")} | {
-    f"mini_{name}.py" for name in ("views", "texts", "data", "student")
-}
+PARTS = {
+    f"{name}.py"
+    for name in ("stamps", "scenes", "drawn", "textures", "compositions", "things", "text_tower", "hostile_attacks")
+} | {f"mini_{name}.py" for name in ("views", "texts", "data", "student")}
 COMMANDS = [*sorted(path for path in TOOLS.glob("*.py") if path.name not in PARTS), TOOLS / "bootstrap.sh", RUN]
 
 

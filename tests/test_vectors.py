@@ -117,6 +117,13 @@ def test_other_shapes_and_types_are_refused(empty: Index, xb: np.ndarray):
         empty.add_vectors(names(3), xb)
 
 
+def nested(depth: int) -> list:
+    made: list = []
+    for _ in range(depth):
+        made = [made]
+    return made
+
+
 @pytest.mark.parametrize(
     ("uris", "meta", "told"),
     [
@@ -130,12 +137,39 @@ def test_other_shapes_and_types_are_refused(empty: Index, xb: np.ndarray):
         (names(3), {"stock": [1, 2**64, 2]}, "row 1 of the column 'stock' has 18446744073709551616"),
         (names(3), {"stock": [1, 2, -(2**63) - 1]}, "row 2 of the column 'stock' has -9223372036854775809"),
         (names(3), {"caption": ["x", "y", "\ud800"]}, "row 2 of the column 'caption' is no text"),
+        (["a", "b\ud800", "c"], {}, r"the uri of row 1, 'b\\ud800', cannot be a name"),
+        (["a", "b", None], {}, "the uri of row 2, None, cannot be a name"),
+        (["a", Path("b\ud800"), "c"], {}, "the uri of row 1, "),
+        (["a", "b", "file:///p/c%00.jpg"], {}, "the uri of row 2 contains a zero byte"),
+        (names(3), {"stock\ud800": [1, 2, 3]}, "the name of a column is 'stock"),
+        (names(3), {7: [1, 2, 3]}, "the name of a column is 7"),
+        (names(3), {"stock": [1, 10**5000, 2]}, "row 1 of the column 'stock' has a value too long to be shown"),
+        (names(3), {"width": [1, 2, 10**5000]}, "row 2 .*too long to be shown"),
+        (names(3), {"deep": [1, nested(2000), 2]}, "row 1 of the column 'deep' cannot be read"),
+        (names(3), {"stock": [1, 2, ["\ud800"]]}, "row 2 of the column 'stock' is no text"),
     ],
 )
 def test_uris_and_meta_that_do_not_fit_are_refused(empty: Index, uris, meta, told):
     with pytest.raises(SourceError, match=told):
         empty.add_vectors(uris, rows(3), meta)
     assert len(empty) == 0
+
+
+def test_a_bad_row_far_behind_leaves_nothing_of_those_before_it(empty: Index, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("vsearch.ingest.vectors.BATCH_ROWS", 2)
+    with pytest.raises(SourceError, match="row 4 has a width or height of 'tall'"):
+        empty.add_vectors(names(5), rows(5), {"width": [1, 2, 3, 4, "tall"]})
+    assert len(empty) == 0
+
+
+def test_values_of_numpy_and_of_tables_are_kept_as_pythons_own(empty: Index):
+    values = [np.str_("x"), np.int64(7), np.float32(0.5), np.bool_(True), np.arange(2), float("nan"), float("inf")]
+    empty.add_vectors(names(7), rows(7), {"kept": values, "caption": ["", None, np.nan, 0, b"said", "x", ["y"]]})
+    with empty.store.snapshot() as snapshot:
+        found = [snapshot.details(id).columns.get("kept") for id, _ in snapshot.items()]
+        captions = [record.caption for _, record in snapshot.items()]
+    assert found == ["x", 7, 0.5, True, "[0, 1]", None, float("inf")]
+    assert captions == [None, None, None, None, "said", "x", '["y"]']
 
 
 def test_whole_numbers_up_to_what_is_kept(empty: Index):

@@ -78,7 +78,7 @@ class EncoderUnavailable(EncoderError):
 class EncoderUnknown(EncoderError):
     """A file names an encoder that the user has never named; its full name is in ``name``."""
 
-    def __init__(self, message: str, name: str) -> None:
+    def __init__(self, message: str, name: str = "") -> None:
         super().__init__(message)
         self.name = name
 

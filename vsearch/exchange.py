@@ -33,7 +33,8 @@ class Exchange(Asking):
         that is not here.  With an encoder, up to 64 pictures that are on this machine are embedded and compared, and
         those on disk are recorded so that ``add`` leaves them alone, but for pictures that EXIF turns: others embed
         them lying on their side, and ``add`` will embed them upright.
-        Names, captions and columns are treated as by ``add_vectors``; the parts of a source come one after another.
+        Names, captions and columns are treated as by ``add_vectors``; all parts are checked before the first is stored,
+        and then come one after another.
         Raises DimensionMismatch, EncoderMismatch when more than a tenth of the cosines are below 0.99, SourceError,
         EncoderError, IndexNotWritable, DiskFull.
         """

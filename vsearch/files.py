@@ -284,6 +284,7 @@ class WriterLock:
 
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        self._pid = os.getpid()
         try:
             self.found = self._take(path)
         except BaseException:
@@ -318,9 +319,9 @@ class WriterLock:
         write_all(self._fd, text, 0)
 
     def release(self, note: bytes = b"") -> None:
-        """Let the next writer in; a note is left only after an orderly end."""
+        """Let the next writer in.  A note is left only after an orderly end, and not by a fork of the holder."""
         try:
-            if note:
+            if note and self._pid == os.getpid():
                 with suppress(OSError):
                     self._tell(note)
         finally:

@@ -83,8 +83,10 @@ def open_index(
 
     encoder: an object to use instead of loading the pinned one by name, or its name, which makes an encoder of unknown
     origin known; it must have the same fingerprint.
-    Raises IndexNotFound, IndexLocked, FormatTooNew, IndexCorrupt, EncoderMismatch; EncoderUnknown comes with the first
-    use of an encoder that only the index names.
+    A process that was forked while the index was open can neither use nor open it: close it before forking and open it
+    in each process, or start processes with spawn or a fork server.
+    Raises IndexNotFound, IndexClosed, IndexLocked, FormatTooNew, IndexCorrupt, EncoderMismatch; EncoderUnknown comes
+    with the first use of an encoder that only the index names.
     """
     store = Store.open(Path(path), write=write)
     try:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vsearch.bounds import valid
 from vsearch.errors import DimensionMismatch, QueryError
 from vsearch.recipe import Modality
 from vsearch.store import Store
@@ -103,6 +104,8 @@ def _weights(query: Query) -> list[float]:
         raise QueryError("an empty query; give a text, a picture or an id")
     if any(isinstance(p.value, str) and not p.value.strip() for p in query.parts):
         raise QueryError("an empty text; say what the picture shows")
+    if any(isinstance(p.value, str) and p.value != valid(p.value) for p in query.parts):
+        raise QueryError("a text that UTF-8 cannot hold (a lone surrogate, or bytes of another encoding); mend it")
     largest = max(abs(p.weight) for p in query.parts)
     if not all(math.isfinite(p.weight) for p in query.parts) or largest == 0:
         raise QueryError("the weights of a query are finite numbers, and one of them is not 0")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
+import re
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ from vsearch import files
 from vsearch.errors import IndexNotWritable
 
 MOST_BYTES = 1 << 16  # of an entry
+_ENTRY = re.compile(r"[0-9a-f]{32}\.json")
 
 
 class _Entry(msgspec.Struct):
@@ -70,11 +71,14 @@ class Remembered:
         return False
 
     def forget(self) -> int:
-        """Drop all entries; return how many there were."""
-        there = [path for path in self.folder.glob("*/*.json") if not path.is_symlink()]
-        for kind in {path.parent for path in there}:
-            shutil.rmtree(kind, ignore_errors=True)
-        return len(there)
+        """Drop all entries, and nothing else that may be in the folder; return how many there were."""
+        dropped = 0
+        for path in self.folder.glob("*/*.json"):
+            with suppress(OSError):
+                if _ENTRY.fullmatch(path.name) and _is_ours(path.parent):
+                    path.unlink()
+                    dropped += 1
+        return dropped
 
     def _path(self, kind: str, key: str) -> Path:
         return self.folder / kind / f"{hashlib.sha256(key.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}.json"

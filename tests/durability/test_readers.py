@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.durability import faults, kills, powerloss
+from tests.durability import faults, foreign, kills, powerloss
 from tests.durability.mutants import MUTANTS
 from tests.durability.readers import DEFECTS, run
 from tests.durability.zygote import Zygote
@@ -29,5 +29,5 @@ def test_each_planted_defect_shows(workshop: Path, zygotes: list[Zygote], defect
 
 
 def test_every_planted_defect_has_a_harness_that_catches_it() -> None:
-    caught = {*kills.DEFECTS, *powerloss.DEFECTS, *faults.DEFECTS, *DEFECTS}
+    caught = {*kills.DEFECTS, *powerloss.DEFECTS, *faults.DEFECTS, *foreign.DEFECTS, *DEFECTS}
     assert caught == set(MUTANTS)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
+import click
 import pytest
 from playwright.sync_api import Page, expect
 
 from page.conftest import Open
+from vsearch.cli.browser import opened_page
 
 
 def test_the_panel_shows_the_original_and_what_is_known(open_page: Open, pictured):
@@ -146,6 +148,19 @@ def test_the_token_leaves_the_address_and_scripts_cannot_read_it(open_page: Open
     assert [(c["httpOnly"], c["sameSite"]) for c in cookies] == [(True, "Strict")]
     page.reload()
     expect(page.locator(".card .name").first).to_have_text(re.compile("red"))
+
+
+def test_a_file_leads_to_the_page_and_lets_in(browser, address: str, monkeypatch: pytest.MonkeyPatch):
+    """The one that `serve --open` gives the browser; the page does not learn where it came from."""
+    opened: list[str] = []
+    monkeypatch.setattr(click, "launch", opened.append)
+    with opened_page(address):
+        page = browser.new_context().new_page()
+        page.goto(f"file://{opened[0]}")
+        expect(page.locator(".card").first).to_be_visible()
+        assert page.url.startswith(address.partition("#")[0]) and "token" not in page.url
+        assert page.evaluate("document.referrer") == ""
+        page.context.close()
 
 
 def test_without_a_token_it_is_asked_for(browser, address: str, witness):

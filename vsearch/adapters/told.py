@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from vsearch.bounds import valid
 from vsearch.errors import SourceError
 from vsearch.present import path_fields
-from vsearch.present.names import shown, valid
+from vsearch.present.names import shown
 from vsearch.sources.cells import plain
-from vsearch.sources.look import caption_name, item_or_failure, read_caption, scan_failure
+from vsearch.sources.look import captioned, item_or_failure, scan_failure
 from vsearch.sources.protocol import absolute
 from vsearch.types import Cell, Failure, Item
 
@@ -76,16 +77,17 @@ class Described:
     def __iter__(self) -> Iterator[Item | Failure]:
         """Look at each file."""
         for path, caption, columns in self.rows:
-            yield _item(absolute(path), caption, {name: plain(value) for name, value in columns.items()})
+            yield from _items(absolute(path), caption, {name: plain(value) for name, value in columns.items()})
 
 
-def _item(path: bytes, caption: str | None, columns: dict[str, Cell]) -> Item | Failure:
+def _items(path: bytes, caption: str | None, columns: dict[str, Cell]) -> Iterator[Item | Failure]:
     try:
-        beside = os.path.join(os.path.dirname(path), caption_name(os.path.basename(path)))
-        found = item_or_failure(path, os.stat(path), caption or read_caption(beside))
+        status = os.stat(path)
     except (OSError, ValueError) as error:
-        return scan_failure(path, error)
-    return replace(found, columns=columns) if isinstance(found, Item) and columns else found
+        yield scan_failure(path, error)
+        return
+    for found in [item_or_failure(path, status, caption)] if caption else captioned(path, status):
+        yield replace(found, columns=columns) if isinstance(found, Item) and columns else found
 
 
 def _caption(snapshot: Snapshot, path: bytes) -> str | None:

@@ -7,6 +7,7 @@ import click
 from vsearch.cli.audit import audit
 from vsearch.cli.bring import bring
 from vsearch.cli.describe import describe
+from vsearch.cli.downloads import downloads_shown
 from vsearch.cli.dups import dups
 from vsearch.cli.eval import evaluate
 from vsearch.cli.explain import explain
@@ -15,8 +16,9 @@ from vsearch.cli.index import index
 from vsearch.cli.keep import backup, build, check, compact, repair
 from vsearch.cli.labels import classify, tag
 from vsearch.cli.leave import export
-from vsearch.cli.machine import doctor, models
+from vsearch.cli.machine import doctor
 from vsearch.cli.merge import merge
+from vsearch.cli.models import models
 from vsearch.cli.query import query
 from vsearch.cli.rerank import store_patches, train_reranker
 from vsearch.cli.serve import serve
@@ -46,8 +48,10 @@ SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 @click.group(cls=_InOrder, help=HELP, context_settings=SETTINGS)
 @click.version_option(package_name="vsearch-engine", prog_name="vsearch")
-def app() -> None:
+@click.pass_context
+def app(context: click.Context) -> None:
     """Hold the commands."""
+    context.with_resource(downloads_shown())
 
 
 for command in (

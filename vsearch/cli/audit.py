@@ -13,9 +13,8 @@ from vsearch.cli.say import emit, say, show
 from vsearch.cli.where import encoder_option, find_index, index_option
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from vsearch.evaluate.audit import AuditReport, Group, Share
+    from vsearch.present.grid import Grid
 
 
 @click.command()
@@ -59,8 +58,8 @@ def audit(text: str, by: str, k: int, certain: float, index_path: str | None, as
     return Exit.DONE
 
 
-def _table(told: AuditReport) -> Table:
-    from vsearch.present.table import grid
+def _table(told: AuditReport) -> Grid:
+    from vsearch.present.grid import Grid
 
     sample = "sample" if told.sampled else "collection"
     rows = [
@@ -68,7 +67,7 @@ def _table(told: AuditReport) -> Table:
         *(_row(group) for group in told.groups),
         ("undecided", _percent(told.undecided_top), "", _percent(told.undecided_collection), "", "", ""),
     ]
-    return grid(rows[0], rows[1:])
+    return Grid(rows[0], rows[1:])
 
 
 def _row(group: Group) -> tuple[str, ...]:

@@ -13,8 +13,7 @@ from vsearch.cli.say import emit, say, show
 from vsearch.cli.where import encoder_option, find_index, index_option
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
+    from vsearch.present.grid import Grid
     from vsearch.types import Description
 
 
@@ -57,12 +56,13 @@ def _fields(told: Description) -> dict[str, Any]:
     return {"captions": captions, "phrases": [{"phrase": p.text, "score": round(p.score, 6)} for p in told.phrases]}
 
 
-def _table(told: Description) -> Table:
+def _table(told: Description) -> Grid:
     from vsearch.present import printable
-    from vsearch.present.table import grid, one_line, relative
+    from vsearch.present.grid import Grid
+    from vsearch.present.table import one_line, relative
 
     here = os.getcwdb()
     rows = [
         (f"{hit.score:.3f}", one_line(hit.caption), printable(relative(hit.raw_path, here))) for hit in told.captions
     ]
-    return grid(("score", "caption", "of"), [*rows, *((f"{p.score:.3f}", p.text, "phrase") for p in told.phrases)])
+    return Grid(("score", "caption", "of"), [*rows, *((f"{p.score:.3f}", p.text, "phrase") for p in told.phrases)])

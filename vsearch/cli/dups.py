@@ -104,13 +104,13 @@ def _other(picture: Picture) -> dict[str, Any]:
 
 
 def _table(groups: Iterable[Group]) -> None:
-    from vsearch.present.table import grid
+    from vsearch.present.grid import Grid
 
     rows: list[tuple[str, ...]] = []
     for group in groups:
         rows.append(("keep", "", *_columns(group.kept)))
         rows += [("", "same bytes" if p.identical else f"{p.score:.3f}", *_columns(p)) for p in group.others]
-    show(grid(("", "score", "pixels", "bytes", "picture"), rows))
+    show(Grid(("", "score", "pixels", "bytes", "picture"), rows))
 
 
 def _columns(picture: Picture) -> tuple[str, str, str]:

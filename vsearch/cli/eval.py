@@ -13,7 +13,7 @@ from vsearch.cli.say import emit, say, show
 from vsearch.cli.where import encoder_option, find_index, index_option
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from vsearch.present.grid import Grid
 
 
 @click.group("eval")
@@ -63,16 +63,16 @@ def ann(
         emit(f"{figures['count']:,} vectors of {figures['dim']:,} dimensions, index {figures['index']}, {memory}\n")
 
 
-def _table(figures: dict[str, Any]) -> Table:
+def _table(figures: dict[str, Any]) -> Grid:
     """A column for each modality."""
-    from vsearch.present.table import grid
+    from vsearch.present.grid import Grid
 
     told = {name: figures[name] for name in ("text", "image") if figures[name] is not None}
     rows = [
         (name.replace("_", " "), *(_shown(values[name]) for values in told.values()))
         for name in next(iter(told.values()))
     ]
-    return grid(("", *told), rows)
+    return Grid(("", *told), rows)
 
 
 def _shown(value: object) -> str:

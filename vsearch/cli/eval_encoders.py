@@ -147,17 +147,17 @@ def _plot(path: str, found: dict[str, Any]) -> None:
 
 
 def _retrieval_table(told: dict[str, Any]) -> None:
-    from vsearch.present.table import grid
+    from vsearch.present.grid import Grid
 
     bounds = told["interval_95"]
     names = [name for name in told if "_retrieval_" in name]
     rows = [(name, _number(told[name]), _bounds(bounds.get(name))) for name in names]
-    show(grid((told["encoder"], "", "95 % interval"), rows))
+    show(Grid((told["encoder"], "", "95 % interval"), rows))
     emit(f"{told['pictures']:,} pictures, {told['captions']:,} captions\n")
 
 
 def _comparison_table(told: dict[str, Any]) -> None:
-    from vsearch.present.table import grid
+    from vsearch.present.grid import Grid
 
     rows = [
         (
@@ -170,21 +170,21 @@ def _comparison_table(told: dict[str, Any]) -> None:
         )
         for name, row in told["difference"].items()
     ]
-    show(grid(("", told["a"]["encoder"], told["b"]["encoder"], "difference", "95 % interval", ""), rows))
+    show(Grid(("", told["a"]["encoder"], told["b"]["encoder"], "difference", "95 % interval", ""), rows))
     emit(f"{told['a']['pictures']:,} pictures, {told['a']['captions']:,} captions\n")
 
 
 def _zeroshot_table(told: dict[str, Any]) -> None:
-    from vsearch.present.table import grid
+    from vsearch.present.grid import Grid
 
     names = [*told["interval_95"], "mean_per_class_recall"]
     rows = [(name, _number(told[name]), _bounds(told["interval_95"].get(name))) for name in names]
-    show(grid((told["encoder"], "", "95 % interval"), rows))
+    show(Grid((told["encoder"], "", "95 % interval"), rows))
     emit(f"{told['pictures']:,} pictures, {told['classes']:,} labels, {told['templates']:,} templates\n")
 
 
 def _swaps_table(told: dict[str, Any]) -> None:
-    from vsearch.present.table import grid
+    from vsearch.present.grid import Grid
 
     rows = [
         (
@@ -197,7 +197,7 @@ def _swaps_table(told: dict[str, Any]) -> None:
         )
         for kind, row in told["kinds"].items()
     ]
-    show(grid((told["encoder"], "pictures", "text", "95 % interval", "image", "group"), rows))
+    show(Grid((told["encoder"], "pictures", "text", "95 % interval", "image", "group"), rows))
 
 
 def _number(value: float | None) -> str:

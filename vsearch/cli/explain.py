@@ -13,9 +13,8 @@ from vsearch.cli.say import emit, say, show
 from vsearch.cli.where import encoder_option, find_index, index_option
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from vsearch.explain import Explanation
+    from vsearch.present.grid import Grid
 
 
 @click.command()
@@ -51,10 +50,10 @@ def explain(
         show(_table(told))
 
 
-def _table(told: Explanation) -> Table:
-    from vsearch.present.table import grid
+def _table(told: Explanation) -> Grid:
+    from vsearch.present.grid import Grid
 
-    return grid((), [*_ranks(told), *_cells(told), *_codes(told)])
+    return Grid((), [*_ranks(told), *_cells(told), *_codes(told)])
 
 
 def _ranks(told: Explanation) -> list[tuple[str, str]]:

@@ -106,7 +106,8 @@ def _json(found: Iterable[tuple[bytes, list[Label] | Failure]]) -> int:
 
 def _table(found: Iterable[tuple[bytes, list[Label] | Failure]]) -> int:
     from vsearch.present import printable
-    from vsearch.present.table import grid, relative
+    from vsearch.present.grid import Grid
+    from vsearch.present.table import relative
     from vsearch.types import Failure
 
     rows, failed, here = [], False, os.getcwdb()
@@ -119,7 +120,7 @@ def _table(found: Iterable[tuple[bytes, list[Label] | Failure]]) -> int:
         for number, label in enumerate(outcome):
             rows.append(("" if number else name, f"{label.confidence:.3f}", printable(label.name)))
     if rows:
-        show(grid(("picture", "confidence", "label"), rows))
+        show(Grid(("picture", "confidence", "label"), rows))
     return Exit.SOME_FAILED if failed else Exit.DONE
 
 

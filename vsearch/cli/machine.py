@@ -1,4 +1,4 @@
-"""``vsearch models`` and ``vsearch doctor``: what this machine has."""
+"""``vsearch doctor``: what this machine has."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 
 import click
 
 from vsearch.cli.output import json_option
-from vsearch.cli.say import emit, show
+from vsearch.cli.say import emit, say, show
 
 PACKAGES = (
     ("torch",),
@@ -26,40 +25,32 @@ PACKAGES = (
 
 
 @click.command()
+@click.option("--encoder", default="auto", metavar="NAME", help="The encoder to look at.  [default: auto]")
+@click.option("--forget", is_flag=True, help="Drop what was found out once about encoders and indexes, and end.")
 @json_option
-def models(as_json: bool) -> None:
-    """List encoders with size and licence, and which are on this machine (--json: one object a line)."""
-    from vsearch.embed import presets
-    from vsearch.present import json_line
-    from vsearch.present.table import grid
+def doctor(encoder: str, forget: bool, as_json: bool) -> None:
+    """Tell versions, hardware and encoders, for you and for reports. Takes some seconds.
 
-    known = presets()
-    if as_json:
-        emit("".join(json_line(asdict(preset)) for preset in known).encode("utf-8"))
+    Fingerprints of weights, the precision that pays here, and which indexes are sound are found out once and kept in
+    a cache; --forget drops them, and the next use finds them again.
+    """
+    from vsearch.present import json_line
+    from vsearch.present.grid import Grid
+    from vsearch.remembered import CACHE
+
+    if forget:
+        say(f"{CACHE.forget():,} findings dropped from {CACHE.folder}")
         return
-    told = [
-        (p.name, "yes" if p.on_this_machine else "no", f"{p.megabytes:,} MB", str(p.dim), p.licence, p.note)
-        for p in known
-    ]
-    show(grid(("--encoder", "here", "size", "dim", "licence", "what for"), told))
-
-
-@click.command()
-@json_option
-def doctor(as_json: bool) -> None:
-    """Tell versions, hardware and encoders, for you and for reports. Takes some seconds."""
-    from vsearch.present import json_line
-    from vsearch.present.table import grid
-
-    told = dict(_findings())
+    told = dict(_findings(encoder))
     if as_json:
         emit(json_line(told).encode("utf-8"))
     else:
-        show(grid((), list(told.items())))
+        show(Grid((), list(told.items())))
 
 
-def _findings() -> Iterator[tuple[str, str]]:
+def _findings(encoder: str) -> Iterator[tuple[str, str]]:
     from vsearch.embed import check_encoders
+    from vsearch.remembered import CACHE
 
     yield "vsearch", _version(("vsearch-engine",))
     yield "python", f"{platform.python_version()}, {sys.executable}"
@@ -68,7 +59,8 @@ def _findings() -> Iterator[tuple[str, str]]:
     yield "cores, memory", f"{len(os.sched_getaffinity(0))}, {memory:.1f} GiB"
     for names in PACKAGES:
         yield names[0], _version(names)
-    yield from check_encoders()
+    yield "findings kept in", str(CACHE.folder)
+    yield from check_encoders(encoder)
 
 
 def _version(names: tuple[str, ...]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vsearch.cli.say import emit, on_terminal, show
+from vsearch.cli.say import draw, emit, on_terminal, show
 from vsearch.errors import VsearchError
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _preview(hits: Sequence[Hit]) -> None:
     from vsearch.present import preview
 
     for piece in preview(hits, thumbnails, _protocol(), os.getcwdb()):
-        emit(piece)
+        draw(piece)
 
 
 def _protocol() -> Protocol:

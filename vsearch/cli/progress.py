@@ -6,9 +6,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from vsearch.cli.say import say
 from vsearch.types import Progress
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
 
 FIRST_LINE, NEXT_LINE = 5.0, 15.0  # seconds
 
@@ -47,6 +51,21 @@ def _lines() -> Shower:
     return shower
 
 
+_bars: list[Bar] = []
+
+
+def hide_bars() -> None:
+    """Make room on the terminal for something else."""
+    for bar in _bars:
+        bar.stop()
+
+
+def show_bars() -> None:
+    """Show again what was hidden."""
+    for bar in _bars:
+        bar.start()
+
+
 @contextmanager
 def _bar() -> Iterator[Shower]:
     from rich.console import Console
@@ -55,9 +74,13 @@ def _bar() -> Iterator[Shower]:
 
     columns = (SpinnerColumn(), BarColumn(), TextColumn("{task.description}", markup=False))
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        _bars.append(bar)
         task = bar.add_task("looking for pictures", total=None)
 
         def shower(now: Progress) -> None:
             bar.update(task, completed=now.done, total=now.total or None, description=line(now))
 
-        yield shower
+        try:
+            yield shower
+        finally:
+            _bars.remove(bar)

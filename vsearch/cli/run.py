@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Sequence
 from enum import IntEnum
 
 import click
 
-from vsearch.cli.say import say
+from vsearch.cli.say import say, say_usage, settle_output
 from vsearch.errors import EncoderUnknown, VsearchError
 
 
@@ -23,19 +22,17 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code; arguments are those of the process unless given."""
+def run(arguments: Sequence[str] | None) -> int:
+    """Run the command and return its exit code; arguments are those of the process when None."""
     from vsearch.cli.app import app
 
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # A name that the terminal's encoding lacks is shown escaped; it must not end the program.
-            stream.reconfigure(errors="backslashreplace")
     try:
         outcome = _run(app, arguments)
     except click.ClickException as error:
-        error.show()
+        say_usage(error)
         return Exit.ERROR
+    except SystemExit:  # how click ends when the reader of a help text has gone, which is no error
+        return Exit.DONE
     except (click.Abort, KeyboardInterrupt):
         say("interrupted")
         return Exit.INTERRUPTED
@@ -46,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The rooms translate what they can name; this is what is left, such as a current folder that is gone.
         place = f": {error.filename}" if error.filename else ""
         say(f"{error.strerror or error}{place}")
+        settle_output()
         return Exit.ERROR
     return outcome if isinstance(outcome, int) else Exit.DONE
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from types import FrameType
 
 import click
 
+from vsearch.cli.browser import opened_page
 from vsearch.cli.say import say
 from vsearch.cli.where import encoder_option, find_index
 
@@ -69,13 +73,22 @@ def serve(
 
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # any client can make it warn
 
+    until_end = ExitStack()
+
     def ready(address: str) -> None:
         shown = address.partition("#")[0] + f" with the token in {token_file}" if token_file else address
         say(f"serving at {shown}\nstop with Ctrl-C")
         if open_page and place is None:
-            click.launch(address)
+            until_end.enter_context(opened_page(address))
 
-    run(paths, settings, ready)
+    signal.signal(signal.SIGTERM, _interrupt)
+    with until_end, suppress(KeyboardInterrupt):
+        run(paths, settings, ready)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """End on SIGTERM as on Ctrl-C, so that nothing is left behind."""
+    raise KeyboardInterrupt
 
 
 def _need_server() -> None:

@@ -30,7 +30,7 @@ def spaces(context: click.Context, index_path: str | None, as_json: bool) -> Non
         return
     from vsearch.index import open_index
     from vsearch.present import json_line
-    from vsearch.present.table import grid
+    from vsearch.present.grid import Grid
 
     with open_index(find_index(index_path), on_notice=say) as index:
         found = index.spaces()
@@ -38,7 +38,7 @@ def spaces(context: click.Context, index_path: str | None, as_json: bool) -> Non
         emit("".join(json_line(_fields(space)) for space in found).encode("utf-8"))
     else:
         rows = [(space.name, space.encoder.name, _amount(space), _state(space)) for space in found]
-        show(grid(("space", "encoder", "embedded", ""), rows))
+        show(Grid(("space", "encoder", "embedded", ""), rows))
 
 
 @spaces.command()

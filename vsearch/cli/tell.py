@@ -15,8 +15,7 @@ from vsearch.cli.where import index_place
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rich.table import Table
-
+    from vsearch.present.grid import Grid
     from vsearch.types import Failure
 
 
@@ -59,13 +58,14 @@ def _failure_line(failure: Failure) -> str:
     return json_line({**path_fields(failure.path), "stage": failure.stage, "reason": failure.reason})
 
 
-def _failure_table(failures: list[Failure]) -> Table:
+def _failure_table(failures: list[Failure]) -> Grid:
     from vsearch.present import printable
-    from vsearch.present.table import grid, relative
+    from vsearch.present.grid import Grid
+    from vsearch.present.table import relative
 
     here = os.getcwdb()
     told = [(printable(relative(f.path, here)), f.stage, printable(f.reason)) for f in failures]
-    return grid(("file", "stage", "reason"), told)
+    return Grid(("file", "stage", "reason"), told)
 
 
 def index_summary(told: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,12 +88,12 @@ def index_summary(told: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def rows(told: Mapping[str, Any]) -> Table:
+def rows(told: Mapping[str, Any]) -> Grid:
     """Names and values as a table of two columns."""
     from vsearch.present import printable
-    from vsearch.present.table import grid
+    from vsearch.present.grid import Grid
 
-    return grid((), [(name.replace("_", " "), printable(_readable(value))) for name, value in told.items()])
+    return Grid((), [(name.replace("_", " "), printable(_readable(value))) for name, value in told.items()])
 
 
 def _readable(value: object) -> str:

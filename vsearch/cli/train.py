@@ -133,7 +133,7 @@ def _features() -> Callable[[int, int], None]:
 
 def _present(report: TrainReport, as_json: bool) -> None:
     from vsearch.present import json_line
-    from vsearch.present.table import grid
+    from vsearch.present.grid import Grid
 
     if as_json:
         emit(json_line({**asdict(report), "encoder": str(report.encoder)}).encode("utf-8"))
@@ -142,7 +142,7 @@ def _present(report: TrainReport, as_json: bool) -> None:
     if report.general_before is not None and report.general_after is not None:
         columns |= {"general before": report.general_before, "general after": report.general_after}
     rows = [(name, *(f"{figures[name]:.4g}" for figures in columns.values())) for name in report.before]
-    show(grid(("", *columns), rows))
+    show(Grid(("", *columns), rows))
     mix = f", {report.alpha:.0%} of the new weights" if report.mixes else ""
     early = ", stopped early" if report.stopped_early else ""
     emit(f"{report.steps:,} steps{early}, best at {report.best_step:,}{mix} → {report.encoder}\n")

@@ -21,6 +21,9 @@ _Tags = Mapping[int, Any]
 
 MOST_CHARACTERS = 200
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST, _LAST = -62_135_596_800_000_000, 253_402_300_799_999_999  # the years 1 to 9999, in microseconds since 1970
+_MOST_OFFSET = 14 * 60  # minutes
+_MOST_ISO = (1 << 31) - 1
 _OFFSET = re.compile(r"([+-])(\d\d):(\d\d)")
 # The time of the exposure, else that of scanning it, else that of the last change; each with its offset from UTC.
 _TIMES = (
@@ -105,7 +108,7 @@ def _offset(text: str) -> int | None:
     if found is None:
         return None
     minutes = int(found[2]) * 60 + int(found[3])
-    return (-minutes if found[1] == "-" else minutes) if minutes <= 14 * 60 else None
+    return (-minutes if found[1] == "-" else minutes) if minutes <= _MOST_OFFSET else None
 
 
 def _angle(tags: _Tags, tag: int, ref_tag: int, refs: str, most: int) -> float | None:
@@ -122,4 +125,10 @@ def _iso(tags: _Tags) -> int | None:
     value = tags.get(ExifTags.Base.ISOSpeedRatings)
     if isinstance(value, tuple):
         value = value[0]
-    return int(value) if isinstance(value, int) and 0 < value < 2**31 else None
+    return int(value) if isinstance(value, int) and 0 < value <= _MOST_ISO else None
+
+
+def is_possible(details: Details) -> bool:
+    """Whether details are such as ``details_of`` gives; a worker that was taken over may send others."""
+    taken, offset, iso = details.taken or 0, details.offset or 0, details.iso or 0
+    return _FIRST <= taken <= _LAST and abs(offset) <= _MOST_OFFSET and 0 <= iso <= _MOST_ISO and not details.columns

@@ -83,10 +83,9 @@ def corners(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
     left, upper = box.x * across, box.y * down
     right, lower = left + box.width * across, upper + box.height * down
     inside = 0 <= left < right <= width + 1e-6 and 0 <= upper < lower <= height + 1e-6
+    part = f"the part {box.x:g},{box.y:g},{box.width:g},{box.height:g} (x, y, width, height in {box.unit})"
     if not inside:  # also for what is not a number
-        told = f"{box.x:g},{box.y:g},{box.width:g},{box.height:g}"
-        raise QueryError(
-            f"the part {told} (x, y, width, height in {box.unit}) is not inside a picture of {width} x {height} pixels"
-        )
+        empty = "has no width or no height, and " if box.width <= 0 or box.height <= 0 else ""
+        raise QueryError(f"{part} {empty}is not inside a picture of {width} x {height} pixels")
     x, y = min(int(left), width - 1), min(int(upper), height - 1)
     return x, y, min(max(round(right), x + 1), width), min(max(round(lower), y + 1), height)

@@ -57,7 +57,6 @@ _ERRORS: dict[str, type[Exception]] = {
     "truncated": Truncated,
     "timeout": DecodeTimeout,
     "crash": DecoderCrashed,
-    "outside": QueryError,
 }
 
 Outcome = Decoded | Same | Problem
@@ -108,6 +107,8 @@ class DecodePool:
         """
         outcome = self._decode(Job(path, box=box, part=part))
         if isinstance(outcome, Problem):
+            if outcome.code == "outside":  # an error of the question, and not of the file
+                raise QueryError(outcome.reason)
             kind = _ERRORS.get(outcome.code, DecodeError)
             raise kind(f"{os.fsdecode(path)!r}: {outcome.reason}")
         assert isinstance(outcome, Decoded)

@@ -8,6 +8,7 @@ import stat
 
 import xxhash
 
+from vsearch.bounds import size_and_times
 from vsearch.decode.wire import Seen, Trouble
 from vsearch.errors import SourceError
 from vsearch.members.entry import Entry, Part
@@ -63,18 +64,19 @@ def _read_open(fd: int, max_bytes: int, part: Part | None) -> tuple[bytes, Seen]
         _check_size(size, max_bytes, before)
     data = _read_all(fd, size) if part is None else read(fd, part)
     after = os.fstat(fd)
+    file_size, mtime_ns, ctime_ns = size_and_times(after)
     if (part is None and len(data) != after.st_size) or after.st_mtime_ns != before.st_mtime_ns:
-        raise Trouble("unreadable", "the file changed while it was read", after.st_size, after.st_mtime_ns)
+        raise Trouble("unreadable", "the file changed while it was read", file_size, mtime_ns)
     _check_size(len(data), max_bytes, before)
-    seen_size = part.size if isinstance(part, Entry) else after.st_size
-    return data, Seen(xxhash.xxh3_128_digest(data), seen_size, after.st_mtime_ns, after.st_ctime_ns)
+    seen_size = part.size if isinstance(part, Entry) else file_size
+    return data, Seen(xxhash.xxh3_128_digest(data), seen_size, mtime_ns, ctime_ns)
 
 
 def _check_size(size: int, max_bytes: int, status: os.stat_result) -> None:
     if size > max_bytes:
         most = f"{max_bytes / 2**20:,.6g} MiB"
         reason = f"{size / 2**20:,.0f} MiB, more than {most}; raise the limit with --max-bytes"
-        raise Trouble("too_large", reason, size, status.st_mtime_ns)
+        raise Trouble("too_large", reason, size, size_and_times(status)[1])
 
 
 def _read_all(fd: int, size: int) -> bytes:

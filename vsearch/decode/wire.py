@@ -8,10 +8,12 @@ from __future__ import annotations
 import socket
 import struct
 import time
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
+from vsearch.bounds import LEAST, MOST
+from vsearch.decode.exif import is_possible
 from vsearch.members.entry import Part
 from vsearch.types import Box, Details
 
@@ -26,6 +28,12 @@ REPLY = struct.Struct("<i")
 SPAWN, END = b"S", b"E"
 READY = b"ready"
 UNKNOWN = -1
+
+# What a record has room for: a worker that a hostile picture has taken over may send any number.
+Side = Annotated[int, msgspec.Meta(ge=0, le=(1 << 32) - 1)]
+Size = Annotated[int, msgspec.Meta(ge=0, le=MOST)]
+Nanoseconds = Annotated[int, msgspec.Meta(ge=LEAST, le=MOST)]
+Digest = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 
 _LENGTH = struct.Struct("<I")
 _MOST = 64 * 1024  # a path has at most 4,096 bytes and a reason one line
@@ -52,17 +60,17 @@ class Go(msgspec.Struct, tag=True):
 class Seen(msgspec.Struct, tag=True):
     """The file was read."""
 
-    content: bytes
-    size: int
-    mtime_ns: int
-    ctime_ns: int
+    content: Digest
+    size: Size
+    mtime_ns: Nanoseconds
+    ctime_ns: Nanoseconds
 
 
 class Picture(msgspec.Struct, tag=True):
     """The file was decoded; (size, size, 3) bytes of pixels follow."""
 
-    width: int
-    height: int
+    width: Side
+    height: Side
     format: str
     details: Details
 
@@ -128,6 +136,8 @@ def receive(sock: socket.socket, deadline: float | None = None) -> Message:
         message: Message = _decode(body)
     except msgspec.MsgspecError as error:
         raise Garbled from error
+    if isinstance(message, Picture) and not is_possible(message.details):
+        raise Garbled
     return message
 
 

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from vsearch.bounds import valid
 from vsearch.decode.reading import read_file
 from vsearch.decode.wire import Ask, Go, Picture, Problem, Seen, Trouble, WorkerLost, receive, send
 
@@ -60,6 +61,7 @@ def _answer(sock: socket.socket, ask: Ask, spec: PixelSpec, limits: Limits, deco
         problem = Problem("memory", f"decoding it needs more than {limits.memory_mb:,} MiB of memory")
     if seen:
         problem.stage, problem.size, problem.mtime_ns = "decode", seen.size, seen.mtime_ns
+    problem.reason = valid(problem.reason)  # what libraries say may quote any bytes
     send(sock, problem)
 
 

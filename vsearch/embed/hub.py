@@ -6,12 +6,11 @@ Left alone, the hub's client retries for 20 seconds and more for each file when 
 from __future__ import annotations
 
 import os
+import shutil
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from vsearch.errors import EncoderUnavailable
 
 SECONDS = 2.0
 # what open_clip looks for in a repository, in its order
@@ -30,34 +29,12 @@ def cached(repo: str, *names: str) -> Path | None:
     return None
 
 
-def file_of(repo: str, names: Sequence[str], who: str) -> Path:
-    """The first of these files that a repository has, from the cache, else fetched.
-
-    who: the encoder that it is for, in messages.  Raises EncoderUnavailable.
-    """
-    found = cached(repo, *names)
-    if found is not None:
-        return found
-    advice = "Use `--encoder mini`, which needs no network, or a folder with the model: `--encoder local-dir:PATH`."
-    if not answers(repo):
-        why = "the network is switched off by request" if offline() else "the model hub does not answer"
-        raise EncoderUnavailable(f"The weights of {who} are not on this machine, and {why}. {advice}")
-    from huggingface_hub import hf_hub_download
-
-    problem: Exception | None = None
-    for name in names:
-        try:
-            return Path(hf_hub_download(repo, name))
-        except Exception as error:  # of the hub's client, whatever they are called
-            problem = error
-    raise EncoderUnavailable(f"The weights of {who} cannot be fetched: {problem}. {advice}") from problem
-
-
 def offline() -> bool:
     """Whether the user asked for no network: VSEARCH_OFFLINE, HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set."""
     from huggingface_hub import constants
 
-    return os.environ.get("VSEARCH_OFFLINE", "0") not in ("", "0") or bool(constants.HF_HUB_OFFLINE)
+    with _switch:
+        return os.environ.get("VSEARCH_OFFLINE", "0") not in ("", "0") or bool(constants.HF_HUB_OFFLINE)
 
 
 def answers(repo: str, seconds: float = SECONDS) -> bool:
@@ -76,10 +53,35 @@ def _ask(repo: str, seconds: float) -> bool:
     from huggingface_hub import model_info
 
     try:
-        model_info(repo, timeout=seconds)
+        with online():
+            model_info(repo, timeout=seconds)
     except Exception:  # whatever keeps the hub from answering, the outcome is the same
         return False
     return True
+
+
+def endpoint() -> str:
+    """Address of the hub: HF_ENDPOINT, else https://huggingface.co."""
+    from huggingface_hub import constants
+
+    return str(constants.ENDPOINT)
+
+
+def cache_folder() -> Path:
+    """The hub's cache on this machine: HF_HUB_CACHE, else ``hub`` in HF_HOME."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE)
+
+
+def free_bytes() -> int:
+    """Bytes that this user may still write on the disk of the cache.  Raises OSError."""
+    folder = cache_folder().absolute()
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    return shutil.disk_usage(there).free
+
+
+_switch = threading.RLock()  # held by whoever has set, or relies on, the client's switch for the whole process
 
 
 @contextmanager
@@ -87,9 +89,17 @@ def cache_only() -> Iterator[None]:
     """Make the hub's client use its cache alone, for the whole process, while the block runs."""
     from huggingface_hub import constants
 
-    before = constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = True
-    try:
+    with _switch:
+        before = constants.HF_HUB_OFFLINE
+        constants.HF_HUB_OFFLINE = True
+        try:
+            yield
+        finally:
+            constants.HF_HUB_OFFLINE = before
+
+
+@contextmanager
+def online() -> Iterator[None]:
+    """Keep other threads from switching the network off while a request begins."""
+    with _switch:
         yield
-    finally:
-        constants.HF_HUB_OFFLINE = before

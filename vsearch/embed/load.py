@@ -35,7 +35,7 @@ def load_encoder(
     trial comes with the first use and takes a minute or more.
     Raises EncoderError for an unknown name, or one that cannot be compiled; EncoderUnavailable, EncoderMismatch.
     """
-    full = resolve(name)[0]
+    full = resolve(name, device)[0]
     known.note(full)
     return _load(full, device, expect, compiled)
 
@@ -76,7 +76,7 @@ def _load(
     compiled: bool,
     before: MadeWith | None = None,
 ) -> Encoder:
-    if compiled and not _is_openclip(full):
+    if compiled and not is_openclip(full):
         raise EncoderError(f"Only models of open_clip are compiled, and {full} is none. Leave `--compile` out.")
     encoder = _make(full, device, expect.dim if expect else None, compiled, before)
     if expect is not None:
@@ -84,16 +84,17 @@ def _load(
     return encoder
 
 
-def resolve(name: str) -> tuple[str, str]:
+def resolve(name: str, device: str | None = None) -> tuple[str, str]:
     """Full name of the encoder that ``name`` stands for, and one line that says why.
 
-    Reads no weights and imports no torch; ``auto`` may ask the hub, for two seconds at most.
+    device: as for ``load_encoder``; ``auto`` chooses by it.
+    Reads no weights, and imports no torch where no GPU is; ``auto`` may ask the hub, for two seconds at most.
     Raises EncoderError for a name that cannot be one.
     """
     if name == "auto":
         from vsearch.embed.auto import choose
 
-        return choose()
+        return choose(device)
     full = _full_name(name)
     return full, f"encoder {full}: as asked for"
 
@@ -140,7 +141,8 @@ def _make(full: str, device: str | None, dim: int | None, compiled: bool, before
     return OpenClip(full, device, compiled, before)
 
 
-def _is_openclip(full: str) -> bool:
+def is_openclip(full: str) -> bool:
+    """Whether a full name is that of a model of open_clip: listed, in a repository of the hub, or in a folder."""
     return full not in (*BUNDLED, "toy") and not is_external(full) and not has_heads(full)
 
 

@@ -63,7 +63,7 @@ def _values(id: int, record: Record, details: Details, tags: Tags, roots: tuple[
     stem, dot, ext = name.rpartition(".")
     return (
         id,
-        _within(details.taken),
+        details.taken,
         record.added_ns // 1000,
         folder,
         name,
@@ -93,13 +93,15 @@ def place(path: bytes, roots: tuple[bytes, ...]) -> tuple[str, str]:
     return (folder + slash).decode("utf-8", "replace"), name.decode("utf-8", "replace")
 
 
-def _within(value: int | None) -> int | None:
-    return value if value is not None and -_MOST_INT <= value < _MOST_INT else None
+def _within(value: int | None, bits: int) -> int | None:
+    return value if value is not None and -(1 << bits - 1) <= value < 1 << bits - 1 else None
 
 
 def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
     if kind == CODED:
         return coded(values)
+    if pa.types.is_signed_integer(kind) or pa.types.is_timestamp(kind):  # what others wrote may be beyond every bound
+        values = [_within(value, kind.bit_width) for value in values]
     return pa.array(values, kind)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
+from vsearch.bounds import size_and_times
 from vsearch.errors import IndexLocked, SourceError
 from vsearch.following.events import Changes, Events
 from vsearch.following.looks import Looks
@@ -121,7 +122,7 @@ class Follower:
             if status is None:
                 self._job.gone.add(path)
         if status is not None and not is_folder and len(self._looks) < MOST:
-            self._looks.note(path, status.st_size, status.st_mtime_ns)
+            self._looks.note(path, *size_and_times(status)[:2])
 
     def _survey_all(self) -> None:
         self._surveyed = self._clock()

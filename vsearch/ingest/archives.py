@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 
+from vsearch.bounds import size_and_times
 from vsearch.members.address import kind_of, split
 from vsearch.sources import Archive, Source, walk
 from vsearch.store import Store
@@ -89,7 +90,6 @@ class Archives:
 
 def _state(path: bytes) -> tuple[int, int, int] | None:
     try:
-        told = os.stat(path)
+        return size_and_times(os.stat(path))
     except OSError:
         return None
-    return told.st_size, told.st_mtime_ns, told.st_ctime_ns

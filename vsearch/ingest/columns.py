@@ -8,6 +8,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from vsearch.bounds import valid
+from vsearch.sources.cells import storable
 from vsearch.types import Cell, Details
 
 # Columns that vsearch fills itself: a table's own column of such a name gets an underscore behind it.
@@ -22,13 +24,14 @@ def with_columns(details: Details, columns: Mapping[str, Cell] | None) -> Detail
 
     What a table says of time, place, camera, lens and sensitivity, where it can be read as such, goes before what
     the camera wrote; where it cannot, it stays a column of its own under the name with an underscore behind it.
+    What cannot be stored, in a value or a name, is brought into bounds: see ``storable``.
     """
     if columns is None:
         return details
     known: dict[str, Any] = {}
-    kept: dict[str, Cell] = {}
-    for given, value in columns.items():
-        name = given.strip().lower() or "unnamed"
+    others: dict[str, Cell] = {}
+    for given, cell in columns.items():
+        name, value = valid(given).strip().lower() or "unnamed", storable(cell)
         if value is None or value == "":
             continue
         read = _READ.get(name)
@@ -36,8 +39,8 @@ def with_columns(details: Details, columns: Mapping[str, Cell] | None) -> Detail
         if meant is not None:
             known[name] = meant
         else:
-            kept[_free(name, kept)] = value
-    return replace(details, **known, columns=kept)
+            others[_free(name, others)] = value
+    return replace(details, **known, columns=others)
 
 
 def _free(name: str, taken: Mapping[str, Cell]) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from vsearch.errors import DimensionMismatch
 from vsearch.ingest.ondisk import compare
-from vsearch.ingest.vectors import add_vectors, name_of
+from vsearch.ingest.vectors import add_vectors, check_rows, name_of
 from vsearch.sources import EmbeddedSource
 from vsearch.store import Store
 from vsearch.types import Progress
@@ -56,6 +56,8 @@ def add_embedded(
             f"{source.name}: has vectors of {source.dim} dimensions, and {store.encoder_info.name} makes {dim}; "
             f"name the encoder that made them"
         )
+    for part in source:  # so that a bad row of the last one leaves nothing of the first behind
+        check_rows(dim, part.uris, part.rows, part.columns)
     cosines = [] if encoder is None else compare(encoder, _sample(source), source.name)
     done = 0
     for part in source:

@@ -5,11 +5,13 @@ Nothing is read of the pictures here, only their names, sizes and times.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from vsearch.ingest.archives import Archives
+from vsearch.ingest.border import bounded
 from vsearch.ingest.columns import with_columns
 from vsearch.ingest.todo import Todo
 from vsearch.members import address
@@ -20,6 +22,7 @@ from vsearch.store.records import MISSING, RACY
 from vsearch.types import Details, Failure, Item
 
 _LOOKUPS = 1024
+_ENDS = re.compile(rb"[/#]")  # of a folder or an archive, in a path
 
 
 @dataclass
@@ -57,8 +60,9 @@ def survey(store: Store, source: Source, *, retry_failed: bool = False) -> Surve
     archives = Archives(store, retry_failed)
     for group in _groups(archives.opened(source)):
         with store.snapshot() as snapshot:
-            for item in group:
+            for one in group:
                 found.shown += 1
+                item = one if isinstance(one, Failure) else bounded(one)
                 if isinstance(item, Failure):
                     found.failures.append(item)
                 else:
@@ -69,6 +73,9 @@ def survey(store: Store, source: Source, *, retry_failed: bool = False) -> Surve
     if source.roots:
         with store.snapshot() as snapshot:
             _find_vanished(snapshot, source.roots, seen, found, archives)
+    if tables := getattr(source, "tables", ()):
+        with store.snapshot() as snapshot:
+            _find_mended(snapshot, tables, found)
     return found
 
 
@@ -116,11 +123,24 @@ def same_file(record: Record, item: Item) -> bool:
     return not record.flags & RACY and told == (item.size, item.mtime_ns, item.ctime_ns)
 
 
+def _is_inside(path: bytes, places: set[bytes]) -> bool:
+    """Whether a path lies below one of these folders, or in one of these archives."""
+    return bool(places) and any(path[: at.start()] in places for at in _ENDS.finditer(path))
+
+
+def _find_mended(snapshot: Snapshot, tables: Sequence[bytes], found: Survey) -> None:
+    """Failures of lines of tables, and of tables, that were not told again."""
+    failed = {failure.path for failure in found.failures}
+    lines = tuple(table + address.MARK for table in tables)
+    known = (failure.path for failure in snapshot.failures())
+    found.forgotten += [p for p in known if (p in tables or p.startswith(lines)) and p not in failed]
+
+
 def _find_vanished(
     snapshot: Snapshot, roots: tuple[bytes, ...], seen: bytearray, found: Survey, archives: Archives
 ) -> None:
-    unread = tuple(f.path.rstrip(b"/") + end for f in found.failures for end in (b"/", address.MARK))
     failed = {f.path for f in found.failures}
+    unread = {path.rstrip(b"/") for path in failed}
     covered = {address.covered(root): root for root in roots}
     prefixes = tuple(covered)
     kept = dict.fromkeys(prefixes, 0)
@@ -129,7 +149,7 @@ def _find_vanished(
         prefix = next((p for p in prefixes if record.path.startswith(p)), None)
         if prefix is None:
             continue
-        shown = (id < len(seen) and seen[id]) or record.path.startswith(unread) or record.path in failed
+        shown = (id < len(seen) and seen[id]) or record.path in failed or _is_inside(record.path, unread)
         if shown or archives.unopened(record.path):
             kept[prefix] += 1
         elif not record.missing:
@@ -137,7 +157,7 @@ def _find_vanished(
     found.forgotten = [
         f.path
         for f in snapshot.failures()
-        if f.path.startswith(prefixes) and f.path not in found.failing and f.path not in found.todo
+        if (f.path.startswith(prefixes) or f.path in roots) and f.path not in found.failing and f.path not in found.todo
         if f.path not in failed and not archives.unopened(f.path)
     ]
     shown_new = {p for p in prefixes if any(i.path.startswith(p) for i in found.todo)}

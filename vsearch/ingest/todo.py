@@ -19,7 +19,6 @@ class Todo:
         self._paths: dict[bytes, None] = {}
         self._numbers = array("q")  # three an item: size, mtime_ns, ctime_ns
         self._said: list[tuple[str | None, dict[str, Cell] | None] | None] = []
-        self._odd: dict[bytes, Item] = {}  # an archive may claim numbers of any size
         for item in items:
             self.add(item)
 
@@ -28,12 +27,7 @@ class Todo:
         if item.path in self._paths:
             return
         self._paths[item.path] = None
-        try:
-            numbers = array("q", (item.size, item.mtime_ns, item.ctime_ns))
-        except OverflowError:
-            numbers = array("q", (0, 0, 0))
-            self._odd[item.path] = item
-        self._numbers.extend(numbers)
+        self._numbers.extend((item.size, item.mtime_ns, item.ctime_ns))
         silent = item.caption is None and item.columns is None
         self._said.append(None if silent else (item.caption, item.columns))
 
@@ -46,5 +40,4 @@ class Todo:
     def __iter__(self) -> Iterator[Item]:
         numbers = iter(self._numbers)
         for path, said in zip(self._paths, self._said, strict=True):
-            item = Item(path, next(numbers), next(numbers), next(numbers), *(said or ()))
-            yield self._odd.get(path, item)
+            yield Item(path, next(numbers), next(numbers), next(numbers), *(said or ()))

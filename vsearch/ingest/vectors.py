@@ -12,12 +12,14 @@ from urllib.parse import unquote_to_bytes
 import numpy as np
 import xxhash
 
+from vsearch.bounds import LEAST, MOST_WHOLE, valid
 from vsearch.errors import DimensionMismatch, SourceError
+from vsearch.ingest.border import MOST_PATH
 from vsearch.ingest.columns import with_columns
 from vsearch.ingest.ondisk import recorded
 from vsearch.sources.cells import plain
 from vsearch.store import Addition, Batch, Record, Store
-from vsearch.types import Details, Progress
+from vsearch.types import Cell, Details, Progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,9 +28,7 @@ if TYPE_CHECKING:
     Rows = NDArray[np.floating]
 
 BATCH_ROWS = 8192
-MAX_NAME = 0xFFFF  # bytes, what a record has room for
 MAX_SIDE = (1 << 32) - 1
-LEAST_INT, MOST_INT = -(1 << 63), (1 << 64) - 1  # what msgpack holds
 META = ("caption", "width", "height")
 
 Uri = str | bytes | Path
@@ -49,9 +49,7 @@ def add_vectors(
     on_disk: a picture that is there is recorded as ``Index.add`` would have, which then leaves it alone.
     """
     started = time.monotonic()
-    _check_shapes(store.encoder_info.dim, uris, vectors, meta)
-    for first, block in _blocks(vectors):
-        _lengths(block, first)
+    check_rows(store.encoder_info.dim, uris, vectors, meta)
     ids: list[int] = []
     for first, block in _blocks(vectors):
         scaled = block / _lengths(block, first)
@@ -60,6 +58,19 @@ def add_vectors(
         if progress is not None:
             progress(Progress(len(ids), len(vectors), len(ids), 0, time.monotonic() - started))
     return np.array(ids, np.int64)
+
+
+def check_rows(dim: int, uris: Sequence[Uri], vectors: Rows, meta: Mapping[str, Sequence[Any]]) -> None:
+    """See whether all rows can be stored.  Raises DimensionMismatch or SourceError, with the number of a bad row."""
+    _check_shapes(dim, uris, vectors, meta)
+    for row, uri in enumerate(uris):
+        _check_uri(row, uri)
+    for column, values in meta.items():
+        _check_column(column)
+        for row, value in enumerate(values):
+            _check_value(column, row, value)
+    for first, block in _blocks(vectors):
+        _lengths(block, first)
 
 
 def name_of(uri: Uri) -> bytes:
@@ -78,29 +89,47 @@ def _check_shapes(dim: int, uris: Sequence[Uri], vectors: Rows, meta: Mapping[st
     for what, given in (("uris", uris), *meta.items()):
         if len(given) != len(vectors):
             raise SourceError(f"{len(given):,} {what} for {len(vectors):,} vectors; give one for each")
-    for row, uri in enumerate(uris):
-        if not 0 < len(name_of(uri)) <= MAX_NAME:
-            raise SourceError(f"the uri of row {row:,} has {len(name_of(uri)):,} bytes; it has 1 to {MAX_NAME:,}")
-    for what, given in meta.items():
-        for row, value in enumerate(given):
-            _check_cell(what, row, value)
 
 
-def _check_cell(what: str, row: int, value: Any) -> None:
+def _check_uri(row: int, uri: Uri) -> None:
+    try:
+        name = name_of(uri)
+    except (TypeError, ValueError) as error:  # no text, or one with a lone surrogate
+        raise SourceError(f"the uri of row {row:,}, {_written(uri)}, cannot be a name ({error}); mend it") from error
+    if not 0 < len(name) <= MOST_PATH:
+        raise SourceError(f"the uri of row {row:,} has {len(name):,} bytes; it has 1 to {MOST_PATH:,}")
+    if b"\0" in name:
+        raise SourceError(f"the uri of row {row:,} contains a zero byte: {_written(uri)}; no file has such a name")
+
+
+def _check_column(name: object) -> None:
+    if not isinstance(name, str) or name != valid(name):
+        raise SourceError(f"the name of a column is {_written(name)}, which is no text that UTF-8 can hold; mend it")
+
+
+def _check_value(column: str, row: int, value: Any) -> None:
     """Raise SourceError for what cannot be kept."""
-    told = plain(value)
-    if isinstance(told, int) and not LEAST_INT <= told <= MOST_INT:
+    where = f"row {row:,} of the column {column!r}"
+    try:
+        cell = plain(value)
+    except (TypeError, ValueError, ArithmeticError, RecursionError) as error:
+        raise SourceError(f"{where} cannot be read ({type(error).__name__}); give it as text") from error
+    if column in ("width", "height"):
+        _side(cell, row)
+    if type(cell) is int and not LEAST <= cell <= MOST_WHOLE:
         raise SourceError(
-            f"row {row:,} of the column {what!r} has {told}; whole numbers are kept from {LEAST_INT} to {MOST_INT}: "
-            f"give it as text"
+            f"{where} has {_written(cell)}; whole numbers are kept from {LEAST} to {MOST_WHOLE}: give it as text"
         )
-    if isinstance(told, str) and not told.isascii():
-        try:
-            told.encode()
-        except UnicodeEncodeError as error:
-            raise SourceError(
-                f"row {row:,} of the column {what!r} is no text that UTF-8 can hold ({error.reason}); mend it"
-            ) from error
+    if isinstance(cell, str) and cell != valid(cell):
+        raise SourceError(f"{where} is no text that UTF-8 can hold (a lone surrogate); mend it")
+
+
+def _written(value: object) -> str:
+    """A value for a message, cut to 60 characters."""
+    try:
+        return repr(value)[:60]
+    except (ValueError, RecursionError):  # more digits than Python writes out
+        return "a value too long to be shown"
 
 
 def _blocks(vectors: Rows) -> Iterator[tuple[int, NDArray[np.float64]]]:
@@ -138,9 +167,9 @@ def _addition(
         mtime_ns=0,
         ctime_ns=0,
         added_ns=time.time_ns(),
-        width=_side(told.get("width"), first + row),
-        height=_side(told.get("height"), first + row),
-        caption=str(told["caption"]) if told.get("caption") else None,
+        width=_side(plain(told.get("width")), first + row),
+        height=_side(plain(told.get("height")), first + row),
+        caption=_caption(told.get("caption")),
     )
     if on_disk and name.startswith(b"/"):
         record = recorded(record)
@@ -148,14 +177,19 @@ def _addition(
     return Addition(record, scaled[row].astype(np.float32), with_columns(Details(), others))
 
 
-def _side(value: Any, row: int) -> int:
+def _caption(value: Any) -> str | None:
+    cell = plain(value)
+    return str(cell) if cell else None
+
+
+def _side(value: Cell, row: int) -> int:
     """A width or height in pixels, 0 where it is not known.  Raises SourceError."""
     if value is None or value == "":
         return 0
     try:
         side = int(value)
-    except (TypeError, ValueError, OverflowError):
+    except (ValueError, OverflowError):
         side = -1
     if not 0 <= side <= MAX_SIDE:
-        raise SourceError(f"row {row:,} has a width or height of {value!r}; it is a number of pixels")
+        raise SourceError(f"row {row:,} has a width or height of {_written(value)}; it is a number of pixels")
     return side

@@ -9,6 +9,8 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from vsearch.bounds import size_and_times
+
 Values = Mapping[str, Any]
 
 
@@ -57,7 +59,7 @@ class Member(NamedTuple):
 
     name: bytes
     part: Part
-    caption: str | None = None
+    caption: Any = None
     values: Values | None = None
 
 
@@ -90,9 +92,9 @@ class Contents:
     stamp: Stamp
     entries: dict[bytes, Part]
     faults: tuple[Fault, ...]
-    said: dict[bytes, tuple[str | None, Values | None]]
+    said: dict[bytes, tuple[Any, Values | None]]
 
 
 def stamp_of(status: os.stat_result) -> Stamp:
     """The state of an archive."""
-    return Stamp(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return Stamp(status.st_dev, status.st_ino, *size_and_times(status))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 
 from vsearch.members.entry import Fault, Member
 
 MOST_BYTES = 3000  # together with its archive's path a member's must fit the 4,096 bytes of any other path
-_SHOWN = 200
+_SHOWN, _SHOWN_SUFFIX = 200, 16
 
 
 def cleaned(name: bytes) -> bytes:
@@ -29,14 +29,17 @@ def problem(name: bytes) -> str | None:
 
 
 def shown(name: bytes) -> bytes:
-    """A bad name in an address: short, without zero bytes."""
-    return name[:_SHOWN].replace(b"\0", b"\xef\xbf\xbd")
+    """A bad name in an address: short, without zero bytes, and with its suffix, which tells what it is the name of."""
+    if len(name) > _SHOWN:
+        _, dot, ending = name[-_SHOWN_SUFFIX:].rpartition(b".")
+        name = name[:_SHOWN] + b"\xe2\x80\xa6" + dot + ending if dot else name[:_SHOWN]
+    return name.replace(b"\0", b"\xef\xbf\xbd")
 
 
 def unique(found: Iterable[Member | Fault]) -> tuple[dict[bytes, Member], tuple[Fault, ...]]:
     """Members by name.  Of several with one name the last is taken, which unpacking would leave; the others are told.
 
-    Their addresses get their number behind a ``#``.
+    Their addresses get their number behind a ``#``; so do those of faults with one name, so that none hides another.
     """
     members: dict[bytes, Member] = {}
     faults: list[Fault] = []
@@ -50,7 +53,21 @@ def unique(found: Iterable[Member | Fault]) -> tuple[dict[bytes, Member], tuple[
             reason = "another member of this name comes later in the archive and is taken"
             faults.append(Fault(b"%s#%d" % (one.name, again[one.name]), reason))
         members[one.name] = one
-    return members, tuple(faults)
+    return members, tuple(_numbered(faults, members))
+
+
+def _numbered(faults: Iterable[Fault], members: Container[bytes]) -> Iterator[Fault]:
+    """Faults under names that no other fault and no member has; those of no name are told together."""
+    taken: set[bytes] = set()
+    last: dict[bytes, int] = {}
+    for fault in faults:
+        name, number = fault.name, last.get(fault.name, 0)
+        while name and (name in taken or name in members):
+            number += 1
+            name = b"%s#%d" % (fault.name, number)
+        taken.add(name)
+        last[fault.name] = number
+        yield Fault(name, fault.reason)
 
 
 def checked(found: Iterator[Member | Fault]) -> Iterator[Member | Fault]:

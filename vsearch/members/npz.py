@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import zipfile
 from collections.abc import Iterator
 from typing import IO, BinaryIO
@@ -19,7 +18,8 @@ SUFFIX = b".npy"
 def scan(file: BinaryIO, length: int) -> Iterator[Member | Fault]:
     """Each picture of each array of pictures, named ``array/17``.
 
-    Other arrays are told as faults only where there is none of pictures.  Raises SourceError.
+    Arrays that cannot be read are faults; those of something else than pictures only where there are no pictures.
+    Raises SourceError.
     """
     others: list[Fault] = []
     found = False
@@ -27,22 +27,30 @@ def scan(file: BinaryIO, length: int) -> Iterator[Member | Fault]:
         if isinstance(member, Fault):
             yield member
         elif member.name.endswith(SUFFIX) and isinstance(member.part, Entry):
-            name = os.fsdecode(member.name)
             try:
+                name = member.name.decode()
                 count = _count(file, name, member.part.size)
-            except SourceError as error:
+            except NoPictures as error:
                 others.append(Fault(member.name, str(error)))
-                continue
-            found = True
-            stem = member.name[: -len(SUFFIX)]
-            for index in range(count):
-                yield Member(b"%s/%d" % (stem, index), Row("npz", name, index))
+            except SourceError as error:
+                yield Fault(member.name, str(error))
+            except UnicodeDecodeError:
+                yield Fault(member.name, "its name is not UTF-8")
+            else:
+                found = True
+                stem = member.name[: -len(SUFFIX)]
+                for index in range(count):
+                    yield Member(b"%s/%d" % (stem, index), Row("npz", name, index))
     if not found:
         yield from others
 
 
+class NoPictures(SourceError):
+    """An array of something else."""
+
+
 def _count(file: BinaryIO, name: str, size: int) -> int:
-    """How many pictures an array has.  Raises SourceError when it is none of pictures, or does not hold its shape."""
+    """How many pictures an array has.  Raises NoPictures, and SourceError when it does not hold its shape."""
     try:
         with zipfile.ZipFile(file) as packed, packed.open(name) as stream:
             shape = shape_of(stream)
@@ -65,10 +73,9 @@ def shape_of(stream: IO[bytes]) -> tuple[int, ...]:
         raise SourceError("an array of a version that is not read")
     shape, by_column, dtype = read(stream, max_header_size=10_000)
     if dtype.hasobject:
-        raise SourceError("it holds Python objects, which would have to be unpickled, and are not")
-    why = why_no_pictures(shape, dtype)
-    if why is None and by_column:
-        why = "its numbers are in Fortran's order; save it with numpy.ascontiguousarray"
-    if why is not None:
-        raise SourceError(why)
+        raise NoPictures("it holds Python objects, which would have to be unpickled, and are not")
+    if why := why_no_pictures(shape, dtype):
+        raise NoPictures(why)
+    if by_column:
+        raise SourceError("its numbers are in Fortran's order; save it with numpy.ascontiguousarray")
     return tuple(shape)

@@ -7,6 +7,7 @@ from typing import Any, BinaryIO
 
 from vsearch.errors import SourceError
 from vsearch.members.entry import Fault, Member, Row
+from vsearch.members.values import rows_of
 
 PICTURES = ("jpg", "jpeg", "png", "webp", "image", "img", "image_bytes", "bytes")
 CAPTIONS = ("caption", "text", "title")
@@ -29,17 +30,21 @@ def scan(file: BinaryIO, length: int) -> Iterator[Member | Fault]:
         keyed = _key(opened, others)
         number = 0
         for group in range(opened.num_row_groups):
-            told = opened.read_row_group(group, columns=others).to_pylist() if others else None
+            rows = rows_of(opened.read_row_group(group, columns=others)) if others else None
             for index in range(opened.metadata.row_group(group).num_rows):
-                values: dict[str, Any] = told[index] if told is not None else {}
+                values: dict[str, Any] = rows[index] if rows is not None else {}
                 name = str(values.pop(keyed)) if keyed else str(number)
                 number += 1
                 if values.get("status", "success") == "success":
-                    caption = next((text for c in CAPTIONS if isinstance(text := values.pop(c, None), str)), None)
-                    row = Row("parquet", column, index, group)
-                    yield Member(name.encode("utf-8", "surrogatepass"), row, caption, values)
+                    caption = next((values.pop(c) for c in CAPTIONS if _is_caption(c, values)), None)
+                    yield Member(name.encode(), Row("parquet", column, index, group), caption, values)
     except (ArrowException, OSError, ValueError, KeyError, OverflowError) as error:
         raise SourceError(f"not a Parquet file that can be read: {' '.join(str(error).split())[:200]}") from error
+
+
+def _is_caption(column: str, values: dict[str, Any]) -> bool:
+    """Whether a value is the caption: the first text of these columns, or whatever ``caption`` holds."""
+    return isinstance(values.get(column), str) or (column == CAPTIONS[0] and values.get(column) is not None)
 
 
 def _columns(schema: Any) -> tuple[str, list[str]]:

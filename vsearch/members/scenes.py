@@ -25,6 +25,7 @@ MOST = 20_000  # moments of one video
 # Mean difference of two pictures of 32 x 32 pixels, of 255.  PySceneDetect's detect-content takes the same number.
 CHANGE = 27.0
 _SIDE = 32
+_TOO_MANY = f"it has more than {MOST:,} moments to look at; the first {MOST:,} are kept: raise --frames"
 _ANSWERS = 1  # the pipe to the process that asked
 
 
@@ -36,14 +37,14 @@ def moments(fd: int, every: float) -> Iterator[float]:
     command = (sys.executable, "-P", "-W", "ignore", "-m", "vsearch.members.scenes", str(fd), repr(every))
     try:
         done = subprocess.run(command, pass_fds=[fd], stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS)
-        raw, why = done.stdout, f"the decoder crashed (signal {-done.returncode})" if done.returncode < 0 else None
+        raw, why = done.stdout, _ending(done.returncode)
     except subprocess.TimeoutExpired as error:
         raw, why = error.stdout or b"", f"looking through it took longer than {SECONDS:g} s"
     found = set()
     for line in raw.splitlines():
         try:
             told = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):  # a decoder that was taken over writes anything
             continue
         if isinstance(told, float) and math.isfinite(told) and told >= 0:
             found.add(round(told, 3))
@@ -52,6 +53,12 @@ def moments(fd: int, every: float) -> Iterator[float]:
     yield from sorted(found)
     if why is not None:
         raise SourceError(why)
+
+
+def _ending(code: int) -> str | None:
+    if code < 0:
+        return f"the decoder crashed (signal {-code})"
+    return "the decoder failed, and may have missed moments" if code else None
 
 
 def main(argv: list[str]) -> None:
@@ -78,7 +85,10 @@ def _regular(container: Any, every: float) -> None:
     times = [packet.pts * packet.time_base for packet in container.demux(video=0) if packet.pts is not None]
     due, told = -math.inf, 0
     for time in sorted(map(float, times)):
-        if time >= due and told < MOST:
+        if time >= due:
+            if told == MOST:
+                _say(_TOO_MANY)
+                return
             _say(max(time, 0.0))
             due, told = (time // every + 1) * every, told + 1
 
@@ -93,7 +103,10 @@ def _new_scenes(container: Any) -> None:
     before, told = None, 0
     for frame in container.decode(stream):
         small = frame.to_ndarray(format="rgb24", width=_SIDE, height=_SIDE).astype(np.int16)
-        if before is not None and np.abs(small - before).mean() > CHANGE and frame.time is not None and told < MOST:
+        if before is not None and np.abs(small - before).mean() > CHANGE and frame.time is not None:
+            if told == MOST:
+                _say(_TOO_MANY)
+                return
             _say(max(float(frame.time), 0.0))
             told += 1
         before = small

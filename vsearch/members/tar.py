@@ -22,24 +22,31 @@ _MAGIC, _MAGIC_AT = b"ustar", 257
 
 def scan(file: BinaryIO, length: int) -> Iterator[Member | Fault]:
     """The regular files in a tar, and what cannot be read of it.  length: of the file, in bytes."""
-    start, left = 0, MOST_SOUGHT
-    for _ in range(MOST_DAMAGES):
+    start, left, damages = 0, MOST_SOUGHT, 0
+    while damages < MOST_DAMAGES:
         run = _Run(file, start, length)
         yield from run
         if run.end == length:
             yield Fault(b"", "it ends without an end mark: it may have been cut short")
             return
         if not _is_end(file, run.end):
+            damages += 1
             yield Fault(
                 b"", f"damaged or cut short at byte {run.end:,}; members that could be found behind it are kept"
             )
         # Behind an end mark there may be another tar, put there by cat.
         sought = max(run.end, start + BLOCK)
-        found = _next_header(file, sought, min(length, sought + left))
+        stop = min(length, sought + left)
+        found = _next_header(file, sought, stop)
         if found is None:
+            if stop < length:
+                yield Fault(
+                    b"", f"the {MOST_SOUGHT >> 20} MiB behind that have no header; what comes later is left out"
+                )
             return
         left -= found - sought
         start = found
+    yield Fault(b"", f"it is damaged in {MOST_DAMAGES} places; what comes later is left out")
 
 
 class _Run:

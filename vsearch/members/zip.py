@@ -13,64 +13,64 @@ from typing import BinaryIO
 
 from vsearch.errors import SourceError
 from vsearch.members.entry import Entry, Fault, Member
+from vsearch.members.zip_directory import Listed, listed
 
 HARMLESS = 16 << 20  # unpacked bytes of one member below which its ratio does not matter
 MOST_RATIO = 100  # unpacked to packed, of a member above that; photographs have about 1
 MOST_TOTAL_RATIO = 200  # of all members together to the archive's own length,
 LEAST_TOTAL = 1 << 30  # unless they are below this
 _HEADER = 30
-_ENCRYPTED, _UTF8 = 0x1, 0x800
+_ENCRYPTED = 0x1
 
 
 def scan(file: BinaryIO, length: int) -> Iterator[Member | Fault]:
     """The files in a zip, in the order of their bytes, and what cannot be read of it.
 
-    length: of the file, in bytes.  Raises SourceError when the table of contents cannot be read.
+    length: of the file, in bytes.  Raises SourceError when it has no table of contents.
     """
+    entries: list[Listed] = []
+    damage = None
     try:
-        with zipfile.ZipFile(file) as archive:
-            listed = sorted(archive.infolist(), key=lambda info: info.header_offset)
-    except Exception as error:  # noqa: BLE001 - whatever the parser trips over is damage
-        raise SourceError(
-            "not a zip archive, or cut short: its table of contents, at its end, cannot be read. Fetch it again, or "
-            "try: zip -FF"
-        ) from error
+        entries += listed(file, length)
+    except SourceError as error:
+        damage = str(error)
+        if not entries:
+            raise
+    entries.sort(key=lambda entry: entry.at)
     most = max(LEAST_TOTAL, MOST_TOTAL_RATIO * length)
     end = total = 0
-    for info in listed:
-        if info.filename.endswith("/"):
+    for entry in entries:
+        if entry.name.endswith(b"/"):
             continue
-        name = _name(info)
-        why = _problem(info, length)
-        if why is None and info.header_offset < end:
+        why = _problem(entry, length)
+        if why is None and entry.at < end:
             why = "it shares its bytes with another member: taken for a zip bomb"
-        if why is None and total + info.file_size > most:
+        if why is None and total + entry.size > most:
             why = f"with it the archive would unpack to more than {most >> 20:,} MiB: taken for a zip bomb"
         if why is not None:
-            yield Fault(name, why)
+            yield Fault(entry.name, why)
             continue
-        end = info.header_offset + _HEADER + len(name) + info.compress_size
-        total += info.file_size
-        deflated = info.compress_type == zipfile.ZIP_DEFLATED
-        yield Member(name, Entry(info.header_offset, info.compress_size, info.file_size, deflated, True, info.CRC))
+        end = entry.at + _HEADER + len(entry.name) + entry.stored
+        total += entry.size
+        deflated = entry.method == zipfile.ZIP_DEFLATED
+        yield Member(entry.name, Entry(entry.at, entry.stored, entry.size, deflated, True, entry.crc))
+    if damage is not None:
+        yield Fault(b"", damage)
 
 
-def _name(info: zipfile.ZipInfo) -> bytes:
-    """The very bytes of the name: what is not marked as UTF-8 is of any encoding, and zipfile reads it as CP 437."""
-    return info.orig_filename.encode("utf-8" if info.flag_bits & _UTF8 else "cp437", "surrogateescape")
-
-
-def _problem(info: zipfile.ZipInfo, length: int) -> str | None:
-    mode = info.external_attr >> 16
-    if info.flag_bits & _ENCRYPTED:
+def _problem(entry: Listed, length: int) -> str | None:
+    mode = entry.attributes >> 16
+    if entry.problem is not None:
+        return entry.problem
+    if entry.flags & _ENCRYPTED:
         return "encrypted; unpack it with its password and index the files"
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        return f"packed by method {info.compress_type}, and only stored and deflated members are read; pack it again"
+    if entry.method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return f"packed by method {entry.method}, and only stored and deflated members are read; pack it again"
     if stat.S_IFMT(mode) and not stat.S_ISREG(mode):
         return "a link, which is not followed" if stat.S_ISLNK(mode) else "not a file"
-    if info.header_offset < 0 or info.header_offset + _HEADER + info.compress_size > length:
+    if entry.at < 0 or entry.at + _HEADER + entry.stored > length:
         return "it lies outside the archive"
-    if info.file_size > HARMLESS and info.file_size > MOST_RATIO * info.compress_size:
-        ratio = info.file_size // max(1, info.compress_size)
+    if entry.size > HARMLESS and entry.size > MOST_RATIO * entry.stored:
+        ratio = entry.size // max(1, entry.stored)
         return f"it would unpack to {ratio:,} times its length: taken for a zip bomb"
     return None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from vsearch.present.names import printable, valid
+from vsearch.bounds import valid
+from vsearch.present.names import printable, printable_lines
 from vsearch.present.preview import preview
 from vsearch.present.records import csv, json_line, json_lines, nul, path_fields, paths
 from vsearch.present.sheet import Section, Thumbnails, html
@@ -23,6 +24,7 @@ __all__ = [
     "paths",
     "preview",
     "printable",
+    "printable_lines",
     "table",
     "valid",
 ]

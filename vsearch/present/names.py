@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 from urllib.parse import quote_from_bytes
 
 from vsearch.members.address import resolve
 from vsearch.types import file_uri
 
-# Controls, lone surrogates, line and paragraph separators.
-_UNSEEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
-_SURROGATE = re.compile("[\ud800-\udfff]")
-# Marks that reorder the text around them: a name could pose as another one.
-_REORDERING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-
-
-def valid(text: str) -> str:
-    """Replace lone surrogates by U+FFFD, so that the text can be encoded as UTF-8."""
-    return _SURROGATE.sub("\ufffd", text)
+# Controls, lone surrogates, line and paragraph separators; and marks that reorder the text around them, with which a
+# name could pose as another one.
+_CONTROLS = "\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029"
+_REORDERING = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+_UNSEEN = re.compile(f"[{_CONTROLS}{_REORDERING}]")
 
 
 def shown(path: bytes) -> str:
@@ -33,17 +27,12 @@ def printable(text: str | bytes) -> str:
     Bytes of a path that are not UTF-8 show as ``\udcff`` escapes of the byte, so that two names never look alike.
     """
     text = os.fsdecode(text) if isinstance(text, bytes) else text
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(_escaped(c) if _is_unseen(c) else c for c in text)
+    return _UNSEEN.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
-
-
-def _is_unseen(character: str) -> bool:
-    return character in _REORDERING or unicodedata.category(character) in _UNSEEN
+def printable_lines(text: str) -> str:
+    r"""The same of several lines, all escapes as ``\u001b``: what is JSON stays JSON with the same values."""
+    return "\n".join(_UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", line) for line in text.split("\n"))
 
 
 def link(path: bytes) -> str:

@@ -10,7 +10,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vsearch.present.names import printable, shown, valid
+from vsearch.bounds import valid
+from vsearch.present.names import printable, shown
 from vsearch.types import Hit, file_uri
 
 COLUMNS = ("rank", "id", "score", "confidence", "uri", "path", "caption", "width", "height")

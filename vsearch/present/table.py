@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
@@ -47,20 +46,10 @@ def _shown(confidence: float | None) -> str:
     return "" if confidence is None else f"{confidence:.2f}"
 
 
-def grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """Lay out rows of texts, all of one length, with a header unless it is empty."""
-    made = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, show_header=bool(header))
-    for title in header:
-        made.add_column(title, overflow="fold")
-    for row in rows:
-        made.add_row(*map(Text, row))
-    return made
-
-
 def relative(path: bytes, base: bytes) -> bytes:
     """The path as seen from ``base`` where it lies below it, else as it is."""
     inside = base.rstrip(b"/") + b"/"
-    return os.path.relpath(path, base) if base and path.startswith(inside) else path
+    return path[len(inside) :].lstrip(b"/") or path if base and path.startswith(inside) else path
 
 
 def one_line(caption: str | None, length: int = 200) -> str:

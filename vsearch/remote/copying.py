@@ -17,6 +17,7 @@ from vsearch import files
 from vsearch.errors import DiskFull, IndexNotWritable, SourceError, VsearchError
 from vsearch.members.address import KINDS, RAW
 from vsearch.members.names import problem
+from vsearch.remote.links import Linked, linked
 from vsearch.remote.stamps import FILE, Stamps, stamp_of
 from vsearch.sources import PICTURE_SUFFIXES
 from vsearch.sources.protocol import AnyPath, absolute
@@ -27,6 +28,7 @@ WANTED = PICTURE_SUFFIXES | KINDS.keys() | RAW | frozenset(b".txt .caption .json
 """What is copied: pictures, what can hold pictures, and what can say something of them."""
 CONNECTIONS = 8
 BLOCK = 1 << 20
+_WEB = ("http://", "https://")
 FULL = (errno.ENOSPC, errno.EDQUOT)
 OF_ALL = (*FULL, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
 """Errors that the next file would meet as well."""
@@ -70,13 +72,13 @@ def fetch(
     """
     started = time.monotonic()
     place = Path(os.fsdecode(absolute(folder)))
-    store, found = _listed(url)
+    store, found, left_out = _listed(url)
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _unwritable(error, place) from error
     stamps = Stamps(place)
-    failures: list[tuple[str, str]] = []
+    failures = left_out
     copied = unchanged = size = 0
     with ThreadPoolExecutor(connections) as pool:
         todo = pool.map(lambda one: _copy(store, one, place, stamps), found)
@@ -101,8 +103,8 @@ def fetch(
     return FetchReport(copied, unchanged, size, tuple(failures), time.monotonic() - started)
 
 
-def _listed(url: str) -> tuple[Any, list[_Remote]]:
-    """The store, and what is wanted of it by name."""
+def _listed(url: str) -> tuple[Any, list[_Remote], list[tuple[str, str]]]:
+    """The store, what is wanted of it by name, and what could not be listed."""
     try:
         from fsspec.core import url_to_fs
     except ImportError as error:
@@ -114,34 +116,40 @@ def _listed(url: str) -> tuple[Any, list[_Remote]]:
         store, root = url_to_fs(url)
         # a web server answers for a folder as for a file, so that the name has to tell
         single = suffix(os.fsencode(root)) in WANTED and store.isfile(root)
-        infos: dict[str, Any] = {root: store.info(root)} if single else store.find(root, detail=True)
+        if single:
+            listing = Linked({root: store.info(root)})
+        elif root.startswith(_WEB):
+            listing = linked(store, root)
+        else:
+            listing = Linked(store.find(root, detail=True))
     except ImportError as error:
         raise SourceError(f"{url!r}: {error}. Install what it names into the environment of vsearch.") from error
     except Exception as error:
         raise SourceError(f"{url!r} cannot be listed: {_words(error)}. Check the address and your access.") from error
-    found = list(_wanted(root.rstrip("/"), infos))
-    if not found:
+    found = list(_wanted(root.rstrip("/"), listing.files))
+    if not found and not listing.failures:
         raise SourceError(f"there is no picture, archive or caption at {url!r}. Check the address.")
-    return store, found
+    return store, found, listing.failures
 
 
 def _wanted(root: str, infos: dict[str, Any]) -> Iterator[_Remote]:
     for path, told in sorted(infos.items()):
-        if told.get("type", "file") != "file" or suffix(os.fsencode(path)) not in WANTED:
+        if told.get("type", "file") != "file" or suffix(path.encode("utf-8", "replace")) not in WANTED:
             continue
         inside = path.startswith(f"{root}/")
         if inside or path == root:
             name = path[len(root) + 1 :] if inside else path.rpartition("/")[2]
-            if path.startswith(("http://", "https://")):
-                name = unquote(name)
+            if path.startswith(_WEB):
+                name = unquote(name, errors="surrogateescape")
             if name == FILE:  # of somebody who fetched it: ours is of here
                 continue
-            yield _Remote(path, name, told.get("size"), stamp_of(told))
+            size = told.get("size")
+            yield _Remote(path, name, size if isinstance(size, int) else None, stamp_of(told))
 
 
 def _copy(store: Any, one: _Remote, place: Path, stamps: Stamps) -> int | str | None:
     """The bytes that were copied, None when they are here, or why they cannot be."""
-    if why := problem(os.fsencode(one.name)):
+    if why := _problem(one.name):
         return why
     target = place / one.name
 
@@ -166,6 +174,14 @@ def _copy(store: Any, one: _Remote, place: Path, stamps: Stamps) -> int | str | 
         return f"cannot be written here ({error.strerror})"
     stamps.put(one.name, one.stamp)
     return size
+
+
+def _problem(name: str) -> str | None:
+    """Why no file may have this name; None when it may."""
+    try:
+        return problem(os.fsencode(name))
+    except UnicodeEncodeError:
+        return "its name is no text that UTF-8 can hold"
 
 
 def _blocks(store: Any, path: str) -> Iterator[bytes]:

@@ -27,8 +27,9 @@ class Stamps:
         self._path = folder / FILE
         self._known: dict[str, str] = {}
         # without it, files of the right size count as copied
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, RecursionError):
             told = json.loads(self._path.read_text("utf-8"))
+            told = told if isinstance(told, dict) else {}
             self._known = {name: stamp for name, stamp in told.items() if isinstance(stamp, str)}
         self._changed = False
 

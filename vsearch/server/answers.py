@@ -6,9 +6,10 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vsearch.bounds import valid
 from vsearch.confidence import NOTHING
 from vsearch.members.address import split
-from vsearch.present.names import printable, valid
+from vsearch.present.names import printable
 from vsearch.server import schemas
 from vsearch.server.opening import gone
 

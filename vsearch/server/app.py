@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -64,6 +64,8 @@ async def _timed(service: Service, route: str, handler: Handler, request: Reques
     started = time.perf_counter()
     try:
         response = await handler(request)
+    except ClientDisconnect:
+        return Response(status_code=499)  # reaches nobody
     except Exception as error:
         response = faults.response(error)
     service.metrics.note(route, response.status_code, time.perf_counter() - started)

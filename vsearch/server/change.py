@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vsearch import files
+from vsearch.bounds import size_and_times
 from vsearch.decode.formats import picture_format
 from vsearch.errors import NotAnImage
 from vsearch.server import answers, schemas
@@ -49,7 +50,7 @@ def add(service: Service, asked: schemas.NewItem) -> schemas.Added:
 
     def added(index: Index) -> schemas.Added:
         told = path.stat()
-        one = Item(os.fsencode(path), told.st_size, told.st_mtime_ns, told.st_ctime_ns, answers.text(asked.caption))
+        one = Item(os.fsencode(path), *size_and_times(told), answers.text(asked.caption))
         report = index.add(_One(one), workers=1, retry_failed=True)
         with index.store.snapshot() as snapshot:
             id = snapshot.at_path(os.fsencode(path))

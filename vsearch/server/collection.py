@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from vsearch.errors import IndexClosed, IndexCorrupt, IndexNotFound, QueryError, VsearchError
 from vsearch.index import Index, open_index
+from vsearch.present.names import printable
 from vsearch.query import Decode
 from vsearch.server.batching import Batched
 from vsearch.server.faults import log
@@ -116,7 +117,7 @@ class Collection:
                 old, self._handle = self._handle, made
                 self._retire(old)
         except (VsearchError, OSError) as error:  # half of it is there; the next question looks again
-            log.warning("the new index of %s cannot be opened yet: %s", self.name, error)
+            log.warning("the new index of %s cannot be opened yet: %s", self.name, printable(str(error)))
         finally:
             self._opening.release()
 
@@ -128,7 +129,7 @@ class Collection:
 
     def _open(self, before: Index | None) -> _Handle:
         identity = self._identity()
-        index = open_index(self.path, on_notice=lambda line: log.warning("%s: %s", self.name, line))
+        index = open_index(self.path, on_notice=lambda line: log.warning("%s: %s", self.name, printable(line)))
         try:
             if before is not None and before.encoder_info.digest == index.encoder_info.digest:
                 index.use_encoder(before.encoder)

@@ -25,7 +25,8 @@ class Endpoint:
     """One route.  answer: gets the service, the id where the path has one, and what was asked, in a thread.
 
     asks: query parameters.  takes: the JSON body, instead of them.  gives: a schema, or media types.
-    cached: it also gets what the client has already, as ``If-None-Match`` says.
+    cached: it also gets what the client has already, as ``If-None-Match`` says.  public: for those who have no token,
+    who cost no thread; it also gets the request.
     """
 
     method: str
@@ -37,6 +38,7 @@ class Endpoint:
     gives: type[schemas.Out] | tuple[str, ...] = ("text/plain",)
     status: int = 200
     cached: bool = False
+    public: bool = False
 
     @property
     def has_id(self) -> bool:
@@ -54,8 +56,10 @@ def _metrics(service: Service, _: schemas.Nothing) -> Response:
     return Response(service.metrics.text(), media_type=metrics.MEDIA_TYPE)
 
 
-def _session(service: Service, asked: schemas.Session, client: str = "") -> Response:
-    return Response(status_code=204, headers={"Set-Cookie": service.tokens.cookie(asked.token, client)})
+def _session(service: Service, asked: schemas.Session, request: Request) -> Response:
+    client = request.client.host if request.client else ""
+    cookie = service.tokens.cookie(asked.token, request.headers, client)
+    return Response(status_code=204, headers={"Set-Cookie": cookie})
 
 
 PICTURES = tuple(sorted(show.MEDIA_TYPES.values()))
@@ -72,18 +76,20 @@ ENDPOINTS = (
     Endpoint("GET", "/facets", "Counts for filters", show.count, schemas.Filtered, gives=schemas.Facets),
     Endpoint("POST", "/items", "Add a picture", change.add, takes=schemas.NewItem, gives=schemas.Added, status=201),
     Endpoint("DELETE", "/items/{id}", "Forget a picture", change.remove, schemas.Of, gives=schemas.Removed),
-    Endpoint("POST", "/session", "The token for a cookie", _session, takes=schemas.Session, gives=(), status=204),
+    Endpoint(
+        "POST", "/session", "The token for a cookie", _session, takes=schemas.Session, gives=(), status=204, public=True
+    ),
     Endpoint("GET", "/healthz", "Whether all collections answer", _health, gives=schemas.Health),
     Endpoint("GET", "/metrics", "Counts and times for Prometheus", _metrics, gives=("text/plain",)),
 )
 
 
 async def respond(service: Service, endpoint: Endpoint, request: Request) -> Response:
-    """Read what is asked, answer it in a thread, write the answer.  Raises Refused, VsearchError."""
+    """Read what is asked, answer it, in a thread where that takes time.  Raises Refused, VsearchError."""
     asked = await (_body(request, endpoint.takes) if endpoint.takes else _parameters(request, endpoint.asks))
+    if endpoint.public:
+        return _answered(endpoint, service, (asked, request))
     given = (_id(request), asked) if endpoint.has_id else (asked,)
-    if endpoint.answer is _session:
-        given = (*given, request.client.host if request.client else "")
     if endpoint.cached:
         given = (*given, request.headers.get("if-none-match"))
     job = partial(_answered, endpoint, service, given)
@@ -110,7 +116,9 @@ async def _body(request: Request, schema: type[schemas.In]) -> Any:
         raise Refused(415, "NotJson", "send JSON, with Content-Type: application/json")
     if request.query_params:
         raise Refused(422, "Invalid", "this route takes its parameters in the body")
-    raw = await request.body()
+    raw = bytearray()  # not request.body(), which would stay as long as the request
+    async for piece in request.stream():
+        raw += piece
     try:
         return msgspec.json.decode(raw, type=schema)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import traceback
 
 import msgspec
 from starlette.responses import Response
@@ -18,6 +19,7 @@ from vsearch.errors import (
     QueryError,
     VsearchError,
 )
+from vsearch.present.names import printable
 from vsearch.server.schemas import Fault, Problem
 
 log = logging.getLogger("vsearch.server")
@@ -61,11 +63,17 @@ def refusal(error: Exception) -> Refused:
     return Refused(500, "InternalError", "the server has made a mistake; its log says more")
 
 
+def _trace(error: Exception) -> str:
+    """What happened, indented and without what a terminal would obey: what clients send cannot pose as a line."""
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    return "\n".join(f"  {printable(line)}" for line in lines)
+
+
 def response(error: Exception) -> Response:
     """The answer to a request that failed; what is the server's own fault is logged, under the same id."""
     refused = refusal(error)
     id = secrets.token_hex(8)
     if refused.status >= 500 and refused is not error:
-        log.error("%s: %s", id, refused.kind, exc_info=error)
+        log.error("%s: %s\n%s", id, refused.kind, _trace(error))
     body = msgspec.json.encode(Problem(Fault(refused.kind, str(refused), id)))
     return Response(body, refused.status, refused.headers, "application/json")

@@ -7,13 +7,14 @@ sends them; there are no CORS headers, so what other sites could send they canno
 
 from __future__ import annotations
 
-import asyncio
 import re
 
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vsearch.server import faults
+from vsearch.server.bodies import Bodies, announced, limited
 from vsearch.server.faults import Refused
 from vsearch.server.settings import Settings
 from vsearch.server.tokens import Tokens
@@ -32,9 +33,8 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Cache-Control": "private, no-store",
 }
-_RAW_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+RAW_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(?::([0-9]{1,5}))?")
-_PAGE = ("/", "/page/")
 
 
 class Guard:
@@ -45,6 +45,7 @@ class Guard:
         self._hosts = settings.allowed_hosts
         self._limits = settings.limits
         self._tokens = tokens
+        self._bodies = Bodies(settings.limits.bodies_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check, answer, and turn whatever goes wrong into an error that tells nothing."""
@@ -52,22 +53,28 @@ class Guard:
             return
         out = _Outgoing(send)
         try:
-            self._check(scope)
-            await self._app(scope, _limited(scope, receive, self._limits.body_bytes, self._limits.body_seconds), out)
+            headers = Headers(scope=scope)
+            most = self._check(scope, headers)
+            with self._bodies.holding(announced(headers, most)):
+                await self._app(scope, limited(receive, most, self._limits.body_seconds), out)
+        except ClientDisconnect:  # nobody is there to be answered
+            return
         except Exception as error:
             if out.started:  # too late for another answer: the connection is cut
                 raise
             await faults.response(error)(scope, receive, out)
 
-    def _check(self, scope: Scope) -> None:
-        headers = Headers(scope=scope)
+    def _check(self, scope: Scope, headers: Headers) -> int:
+        """How many bytes the body may have: from whoever has shown no token, what a token needs.  Raises Refused."""
         host = _host(headers.getlist("host"))
         if host not in self._hosts:
             raise Refused(403, "HostNotAllowed", "this server does not go by that name; see --allow-host")
         _check_origin(headers, scope["path"])
-        if not _is_public(scope["method"], scope["path"]):
-            client = scope.get("client")
-            self._tokens.check(headers, client[0] if client else "")
+        if _is_public(scope["method"], scope["path"]):
+            return self._limits.public_bytes
+        client = scope.get("client")
+        self._tokens.check(headers, client[0] if client else "")
+        return self._limits.body_bytes
 
 
 def _host(told: list[str]) -> str:
@@ -92,33 +99,6 @@ def _is_public(method: str, path: str) -> bool:
     return method == "POST" and path == "/session"
 
 
-def _limited(scope: Scope, receive: Receive, most: int, seconds: float) -> Receive:
-    """A ``receive`` that gives up on a body that is too long or too slow."""
-    deadline: float | None = None
-    length = 0
-
-    async def limited() -> Message:
-        nonlocal deadline, length
-        deadline = deadline or asyncio.get_running_loop().time() + seconds
-        try:
-            async with asyncio.timeout_at(deadline):
-                message = await receive()
-        except TimeoutError:
-            raise Refused(408, "TooSlow", "the body of the request did not arrive in time", _CLOSE) from None
-        length += len(message.get("body", b""))
-        if length > most:
-            raise Refused(413, "TooLarge", f"a request has at most {most:,} bytes", _CLOSE)
-        return message
-
-    declared = Headers(scope=scope).get("content-length", "")
-    if declared.isdecimal() and int(declared) > most:
-        raise Refused(413, "TooLarge", f"a request has at most {most:,} bytes", _CLOSE)
-    return limited
-
-
-_CLOSE = {"Connection": "close"}
-
-
 class _Outgoing:
     """A ``send`` that adds the headers."""
 
@@ -130,5 +110,5 @@ class _Outgoing:
         if message["type"] == "http.response.start":
             self.started = True
             own = {name for name, _ in message["headers"]}  # in lower case, as ASGI has them
-            message["headers"] = [*message["headers"], *(pair for pair in _RAW_HEADERS if pair[0] not in own)]
+            message["headers"] = [*message["headers"], *(pair for pair in RAW_HEADERS if pair[0] not in own)]
         await self._send(message)

@@ -25,6 +25,9 @@ class Metrics:
         self._seconds = Histogram(
             "vsearch_request_seconds", "Time to answer.", ("route",), buckets=_SECONDS, registry=self._registry
         )
+        self._hang_ups = Counter(
+            "vsearch_hang_ups", "Connections that ended before their answer did.", registry=self._registry
+        )
         self._known: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         Gauge("vsearch_in_flight", "Requests being worked on or waiting.", registry=self._registry).set_function(
             lambda: service.work.in_flight
@@ -39,6 +42,10 @@ class Metrics:
             known = self._known[key] = self._requests.labels(route, str(status)), self._seconds.labels(route)
         known[0].inc()
         known[1].observe(seconds)
+
+    def note_hang_up(self) -> None:
+        """Count a client that did not wait for its answer."""
+        self._hang_ups.inc()
 
     def text(self) -> bytes:
         """All of it in Prometheus' text format."""

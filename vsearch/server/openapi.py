@@ -11,6 +11,7 @@ from vsearch.server.endpoints import ENDPOINTS, MOST_ID, Endpoint
 
 _REF = "#/components/schemas/{name}"
 _FAULTS = {
+    "400": "No HTTP/1.1, or the head of the request is too long.",
     "401": "No token, or a wrong one.",
     "403": "Not from here: the Host or Origin is another, or the server only reads.",
     "404": "There is no such picture or collection.",
@@ -60,7 +61,7 @@ def _operation(endpoint: Endpoint, components: dict[str, Any]) -> dict[str, Any]
             "required": True,
             "content": {"application/json": {"schema": _reference(endpoint.takes)}},
         }
-    if endpoint.path == "/session":
+    if endpoint.public:
         told["security"] = []
     return told
 

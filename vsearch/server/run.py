@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import stat
 import threading
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import uvicorn
 
@@ -20,6 +22,7 @@ from vsearch.server.service import Service
 from vsearch.server.settings import Settings
 
 _BACKLOG = 512
+_OWN_FILES = 1000  # descriptors of indexes, workers and pictures, at most
 
 
 def serve(paths: list[Path], settings: Settings, ready: Callable[[str], None]) -> None:
@@ -27,6 +30,7 @@ def serve(paths: list[Path], settings: Settings, ready: Callable[[str], None]) -
 
     Raises QueryError when it cannot listen there, and what opening an index raises.
     """
+    _allow_files(settings.limits.connections + _OWN_FILES)
     with Service(paths, settings) as service, _listening(settings) as sock:
         service.warm()
         server = _server(service)
@@ -53,14 +57,14 @@ def address(sock: socket.socket, settings: Settings) -> str:
     if settings.socket is not None:
         return f"unix:{settings.socket}"
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    token = f"#token={settings.token}" if settings.token else ""
+    token = f"#token={quote(settings.token, safe='')}" if settings.token else ""
     return f"http://{host}:{sock.getsockname()[1]}/{token}"
 
 
 def _server(service: Service) -> uvicorn.Server:
     limits = service.settings.limits
     config: dict[str, Any] = {
-        "http": Connection.within(limits),
+        "http": Connection.within(limits, service.metrics.note_hang_up),
         "h11_max_incomplete_event_size": limits.head_bytes,
         "timeout_keep_alive": int(limits.idle_seconds),
     }
@@ -80,6 +84,14 @@ def _server(service: Service) -> uvicorn.Server:
             **config,
         )
     )
+
+
+def _allow_files(wanted: int) -> None:
+    """Let the process have as many descriptors as its connections and indexes may need; many systems allow 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 @contextmanager

@@ -16,7 +16,9 @@ PORT = 7700
 class Limits:
     """What clients may cost.
 
-    body_bytes: length of a request's body.  head_seconds, body_seconds: how long its head and its body may take to
+    body_bytes: length of a request's body.  public_bytes: the same of one that needs no token, so that only the
+    exchange of the token has a body.  bodies_bytes: of all bodies that are read and worked on, at least body_bytes;
+    those up to 64 KiB are not counted.  head_seconds, body_seconds: how long its head and its body may take to
     arrive.  send_seconds: how long a client may take to accept one piece of an answer.  work_seconds: after which a
     request is answered with 503.  threads: requests that are worked on at once.  queue: those that wait for a thread;
     more are answered with 503.  connections: open at once; more are closed.  pixels, decode_seconds: what decoding one
@@ -24,6 +26,8 @@ class Limits:
     """
 
     body_bytes: int = 20 * 2**20
+    public_bytes: int = 1024
+    bodies_bytes: int = 256 * 2**20
     head_bytes: int = 16 * 2**10
     head_seconds: float = 10.0
     body_seconds: float = 20.0

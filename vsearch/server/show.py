@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from vsearch.decode import Limits as DecodeLimits
@@ -117,23 +118,26 @@ def _unchanged(tag: str) -> Response:
     return Response(status_code=304, headers=_PICTURE_HEADERS | {"ETag": tag})
 
 
-class _Original(Response):
-    """Sends an open file piece by piece, as long as it was when it was opened, and closes it."""
+class _Original(StreamingResponse):
+    """Sends an open file piece by piece, as long as it was when it was opened, and closes it.  Ends with its client."""
 
     def __init__(self, file: BinaryIO, media_type: str, tag: str) -> None:
         self._file = file
         self._length = os.fstat(file.fileno()).st_size
-        super().__init__(None, headers={**_PICTURE_HEADERS, "ETag": tag}, media_type=media_type)
-        self.headers["Content-Length"] = str(self._length)
+        headers = {**_PICTURE_HEADERS, "ETag": tag, "Content-Length": str(self._length)}
+        super().__init__(self._pieces(), headers=headers, media_type=media_type)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._file as file:
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            left = self._length if scope["method"] != "HEAD" else 0
-            while left:
-                piece = await run_in_threadpool(file.read, min(left, _CHUNK))
-                if not piece:
-                    raise OSError("a picture got shorter while it was sent")
-                left -= len(piece)
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        with self._file:
+            if scope["method"] == "HEAD":
+                self._length = 0
+            await super().__call__(scope, receive, send)
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        left = self._length
+        while left:
+            piece = await run_in_threadpool(self._file.read, min(left, _CHUNK))
+            if not piece:
+                raise OSError("a picture got shorter while it was sent")
+            left -= len(piece)
+            yield piece

@@ -9,7 +9,6 @@ import secrets
 import stat
 import time
 from collections import OrderedDict
-from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 
 from starlette.datastructures import Headers
@@ -18,7 +17,6 @@ from vsearch import files
 from vsearch.errors import QueryError
 from vsearch.server.faults import Refused
 
-COOKIE = "vsearch"
 MOST_ATTEMPTS = 20
 WINDOW = 60.0  # seconds
 _MOST_CLIENTS = 1024
@@ -72,16 +70,16 @@ class Tokens:
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and _same(given.strip(), self._token):
             return
-        cookie = _cookie(headers.get("cookie", ""))
-        if cookie and _same(cookie, self._cookie):
+        cookies = _cookies(headers)
+        if any(_same(cookie, self._cookie) for cookie in cookies):
             return
-        raise self._refusal(client, tried=bool(given or cookie))
+        raise self._refusal(client, tried=bool(given or cookies))
 
-    def cookie(self, given: str, client: str) -> str:
-        """The cookie for a token, as the value of ``Set-Cookie``.  Raises Refused."""
+    def cookie(self, given: str, headers: Headers, client: str) -> str:
+        """The cookie for a token, as the value of ``Set-Cookie``.  headers: of the request.  Raises Refused."""
         if self._token is not None and not _same(given, self._token):
             raise self._refusal(client, tried=True)
-        return f"{COOKIE}={self._cookie}; Path=/; HttpOnly; SameSite=Strict"
+        return f"{cookie_name(headers)}={self._cookie}; Path=/; HttpOnly; SameSite=Strict"
 
     def _refusal(self, client: str, tried: bool) -> Refused:
         if tried and self._too_many(client):
@@ -102,9 +100,20 @@ def _same(given: str, wanted: str) -> bool:
     return hmac.compare_digest(given.encode("utf-8", "replace"), wanted.encode())
 
 
-def _cookie(header: str) -> str:
-    try:
-        told = SimpleCookie(header).get(COOKIE)
-    except CookieError:
-        return ""
-    return told.value if told is not None else ""
+def cookie_name(headers: Headers) -> str:
+    """Cookies know hosts and no ports, so the name has the port: else two servers of a host would log each other out.
+
+    It is the port that the browser sees, which a tunnel or a proxy may have made another than the server's.
+    """
+    port = headers.get("host", "").rpartition(":")[2]
+    return f"vsearch-{port}" if port.isdecimal() else "vsearch"
+
+
+def _cookies(headers: Headers) -> list[str]:
+    """Values of all cookies of the server's name: another server of the host may have set one beside its own.
+
+    Read without http.cookies, whose time grows with the square of the length.
+    """
+    name = cookie_name(headers)
+    pairs = (pair.strip().partition("=") for pair in headers.get("cookie", "").split(";"))
+    return [value for key, _, value in pairs if key == name and value]

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 
 from vsearch.errors import SourceError
 from vsearch.members.address import COMPRESSED_TARS, KINDS, MARK, is_archive, is_moving, join, kind_of, seconds_of
-from vsearch.members.entry import Contents, Entry, Row
+from vsearch.members.entry import Contents, Entry, Row, stamp_of
 from vsearch.members.lookup import contents, open_archive
-from vsearch.sources.look import clean_caption, scan_failure
+from vsearch.sources.look import caption_of, scan_failure
 from vsearch.sources.moving import frame, frames
 from vsearch.sources.protocol import AnyPath, absolute
-from vsearch.sources.sidecars import beside, columns_of
+from vsearch.sources.sidecars import SUFFIXES, beside, columns_of
 from vsearch.sources.suffixes import PICTURE_SUFFIXES, suffix
 from vsearch.types import Failure, Item
+
+MOST_PLACES = 5  # damaged places of an archive that are told
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,10 @@ class Archive:
             yield scan_failure(self.path, error)
             return
         try:
-            status = os.fstat(fd)
+            stamp = stamp_of(os.fstat(fd))
             yield from frames(fd, self.path, self.every) if is_moving(self.path) else _members(fd, self.path)
         except SourceError as error:
-            yield Failure(self.path, "scan", str(error), status.st_size, status.st_mtime_ns)
+            yield Failure(self.path, "scan", str(error), stamp.size, stamp.mtime_ns)
         except OSError as error:
             yield scan_failure(self.path, error)
         finally:
@@ -56,62 +58,104 @@ class Archive:
 
 
 def _members(fd: int, archive: bytes) -> Iterator[Item | Failure]:
-    told = contents(fd, archive)
+    table = contents(fd, archive)
+    size, mtime_ns = table.stamp.size, table.stamp.mtime_ns
     count = 0
-    for name, part in told.entries.items():
+    for name, part in table.entries.items():
         if isinstance(part, Row) or suffix(name) in PICTURE_SUFFIXES:
             count += 1
-            yield _item(fd, archive, name, told)
-    for fault in told.faults:
-        path = join(archive, fault.name) if fault.name else archive
-        if not is_archive(archive) or not fault.name or _is_picture(fault.name):
+            yield from _items(fd, archive, name, table)
+    for fault in table.faults:
+        if not is_archive(archive) or _is_picture(fault.name) or _is_sidecar(fault.name, table):
             count += 1
-            yield Failure(path, "scan", fault.reason, told.stamp.size, told.stamp.mtime_ns)
+            yield Failure(join(archive, fault.name), "scan", fault.reason, size, mtime_ns)
+    if places := [fault.reason for fault in table.faults if not fault.name]:
+        count += 1
+        more = [f"and {len(places) - MOST_PLACES:,} places more"] if len(places) > MOST_PLACES else []
+        yield Failure(archive, "scan", "; ".join(places[:MOST_PLACES] + more), size, mtime_ns)
     if not count:
-        yield Failure(archive, "scan", "no pictures in it", told.stamp.size, told.stamp.mtime_ns)
+        yield Failure(archive, "scan", "no pictures in it", size, mtime_ns)
 
 
-def _item(fd: int, archive: bytes, name: bytes, told: Contents) -> Item | Failure:
-    path, stamp = join(archive, name), told.stamp
+def _items(fd: int, archive: bytes, name: bytes, table: Contents) -> Iterator[Item | Failure]:
+    """A member, and failures of what lies beside it and cannot be read."""
+    path, stamp = join(archive, name), table.stamp
     if os.path.lexists(path):
-        return Failure(path, "scan", "a file of this very name lies beside the archive, and is what the name means")
-    part = told.entries[name]
+        yield Failure(path, "scan", "a file of this very name lies beside the archive, and is what the name means")
+        return
+    part = table.entries[name]
     if not isinstance(part, Entry):
-        caption, values = told.said.get(name, (None, None))
+        yield _row(path, name, table)
+        return
+    said = beside(fd, table.entries, name)
+    yield Item(path, part.size, stamp.mtime_ns, stamp.ctime_ns, said.caption, said.columns)
+    for sidecar, reason in said.faults.items():
+        yield Failure(join(archive, sidecar), "scan", reason, stamp.size, stamp.mtime_ns)
+
+
+def _row(path: bytes, name: bytes, table: Contents) -> Item | Failure:
+    """A picture in a table or an array."""
+    stamp = table.stamp
+    caption, values = table.said.get(name, (None, None))
+    try:
         columns = columns_of(values) if values else None
-        caption = clean_caption(caption.encode("utf-8", "surrogatepass")) if caption else None
-        return Item(path, stamp.size, stamp.mtime_ns, stamp.ctime_ns, caption, columns)
-    caption, columns = beside(fd, told.entries, name)
-    return Item(path, part.size, stamp.mtime_ns, stamp.ctime_ns, caption, columns)
+    except SourceError as error:
+        return Failure(path, "scan", str(error), stamp.size, stamp.mtime_ns)
+    return Item(path, stamp.size, stamp.mtime_ns, stamp.ctime_ns, caption_of(caption), columns)
 
 
 def _is_picture(name: bytes) -> bool:
     """Whether a member is one by its name; one of several of a name has its number behind it."""
+    return suffix(_unnumbered(name)) in PICTURE_SUFFIXES
+
+
+def _unnumbered(name: bytes) -> bytes:
     stem, _, number = name.rpartition(b"#")
-    return suffix(stem if number.isdigit() else name) in PICTURE_SUFFIXES
+    return stem if number.isdigit() else name
 
 
-def member(archive: bytes, name: bytes) -> Item | Failure:
-    """One member, named by its address."""
+def _is_sidecar(fault: bytes, table: Contents) -> bool:
+    """Whether what cannot be read would say something of a picture that can."""
+    name = _unnumbered(fault)
+    stem = name[: len(name) - len(suffix(name))]
+    return suffix(name) in SUFFIXES and any(stem + end in table.entries for end in PICTURE_SUFFIXES)
+
+
+def member(archive: bytes, name: bytes) -> Iterator[Item | Failure]:
+    """One member, named by its address; and failures of what lies beside it."""
     path = join(archive, name)
     try:
         fd = open_archive(archive)
     except OSError as error:
-        return scan_failure(path, error)
+        yield scan_failure(path, error)
+        return
     try:
-        if is_moving(archive):
-            seconds = seconds_of(name)
-            return Failure(path, "scan", "no moment, as in #t=83.2") if seconds is None else frame(fd, archive, seconds)
-        told = contents(fd, archive)
-        if name not in told.entries:
-            return Failure(path, "scan", "there is no such member in the archive", told.stamp.size, told.stamp.mtime_ns)
-        return _item(fd, archive, name, told)
+        yield from _moment(fd, archive, name) if is_moving(archive) else _member(fd, archive, name)
     except SourceError as error:
-        return Failure(path, "scan", str(error))
+        yield Failure(path, "scan", str(error))
     except OSError as error:
-        return scan_failure(path, error)
+        yield scan_failure(path, error)
     finally:
         os.close(fd)
+
+
+def _moment(fd: int, archive: bytes, name: bytes) -> Iterator[Item | Failure]:
+    seconds = seconds_of(name)
+    if seconds is None:
+        yield Failure(join(archive, name), "scan", "no moment, as in #t=83.2")
+    else:
+        yield from frame(fd, archive, seconds)
+
+
+def _member(fd: int, archive: bytes, name: bytes) -> Iterator[Item | Failure]:
+    table = contents(fd, archive)
+    if name in table.entries:
+        yield from _items(fd, archive, name, table)
+        return
+    reason = next(
+        (fault.reason for fault in table.faults if fault.name == name), "there is no such member in the archive"
+    )
+    yield Failure(join(archive, name), "scan", reason, table.stamp.size, table.stamp.mtime_ns)
 
 
 EVERY = 10.0

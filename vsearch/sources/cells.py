@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any
 
+from vsearch.bounds import valid, whole
 from vsearch.types import Cell
 
 # No leading zeros: what has them is a number by looks only (a postal code, an article number).
@@ -36,15 +37,40 @@ def _reader(texts: list[str]) -> Callable[[str], Cell] | None:
     return None
 
 
+def storable(value: Any) -> Cell:
+    """A value of any table library as one that can be stored: as ``plain`` has it, and what cannot be stored by a rule.
+
+    Whole numbers beyond 64 bits are kept as text; what is no letter (a lone surrogate) is U+FFFD.
+    """
+    cell = plain(value)
+    if isinstance(cell, str):
+        return valid(cell)
+    return whole(cell) if type(cell) is int else cell
+
+
 def plain(value: Any) -> Cell:
-    """A value of any table library as one that can be kept: lists and objects as JSON, times in ISO 8601."""
-    value = value.item() if hasattr(value, "item") and not isinstance(value, (str, bytes)) else value
-    if value is None or isinstance(value, (bool, int, str)):
+    """A value of any table library as one of Python's own: lists and objects as JSON, times in ISO 8601.
+
+    NaN, which tables have where nothing is known, is None.  Infinity stays.
+    """
+    value = value.tolist() if hasattr(value, "tolist") else value  # of numpy
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, int):
+        return int(value)
     if isinstance(value, float):
-        return None if math.isnan(value) else value
+        return None if math.isnan(value) else float(value)
+    if isinstance(value, str):
+        return str.__str__(value)
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
-    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, (list, dict)) else str(value)
+    return _json(value) if isinstance(value, (list, dict)) else str(value)
+
+
+def _json(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)
+    except (TypeError, ValueError):  # keys that JSON has not, or a list that holds itself
+        return str(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from vsearch.errors import SourceError
 from vsearch.members.address import MARK
 from vsearch.sources.archive import Archive, opened
 from vsearch.sources.protocol import Source
@@ -22,20 +23,36 @@ class Chain:
         """The folders of all of them."""
         return tuple(dict.fromkeys(root for source in self.sources for root in source.roots))
 
+    @property
+    def tables(self) -> tuple[bytes, ...]:
+        """Those of all of them."""
+        return tuple(path for source in self.sources for path in getattr(source, "tables", ()))
+
     def __iter__(self) -> Iterator[Item | Failure]:
-        """Walk each source.  Raises SourceError."""
+        """Walk each source.  One that cannot be read is a failure, and the others are walked."""
         return opened(self.walk())
 
     def walk(self) -> Iterator[Item | Failure | Archive]:
         """The same, with archives themselves in place of their members."""
         seen: set[bytes] = set()
         for source in self.sources:
-            for found in walk(source):
+            for found in _walked(source):
                 # An animation may be named as a picture and for its frames.
                 key = found.path + MARK if isinstance(found, Archive) else found.path
                 if key not in seen:
                     seen.add(key)
                     yield found
+
+
+def _walked(source: Source) -> Iterator[Item | Failure | Archive]:
+    """A source, up to where it cannot be read.  Raises SourceError for one that has no path."""
+    try:
+        yield from walk(source)
+    except SourceError as error:
+        places = source.roots or getattr(source, "tables", ())
+        if not places:
+            raise
+        yield Failure(places[0], "scan", str(error))
 
 
 def walk(source: Source) -> Iterator[Item | Failure | Archive]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from vsearch.errors import SourceError
+from vsearch.members.values import values_of
 from vsearch.sources.embedded import Embedded, placed
 from vsearch.sources.img2dataset import Keys
 from vsearch.sources.protocol import AnyPath
@@ -127,10 +128,13 @@ def _columns(path: Path) -> dict[str, list[Any]]:
         if not holds_vectors(field.type) and not _NO_COLUMN.fullmatch(field.name)
     ]
     try:
-        told = file.read(columns=chosen).to_pydict()
+        table = file.read(columns=chosen)
     except (OSError, ValueError) as error:
         raise SourceError(f"{path}: is no whole Parquet file ({error})") from error
-    return {name: [None if _is_nan(value) else value for value in values] for name, values in told.items()}
+    return {
+        name: [None if _is_nan(value) else value for value in values_of(column)]
+        for name, column in zip(table.column_names, table.columns, strict=True)
+    }
 
 
 def _is_nan(value: Any) -> bool:

@@ -10,7 +10,7 @@ from typing import BinaryIO
 from vsearch.errors import SourceError
 from vsearch.members.address import resolve
 from vsearch.sources.archive import member
-from vsearch.sources.look import caption_name, item_or_failure, read_caption, scan_failure
+from vsearch.sources.look import captioned, scan_failure
 from vsearch.sources.protocol import AnyPath, absolute
 from vsearch.types import Failure, Item
 
@@ -35,17 +35,17 @@ class Files:
         for path in self.paths():
             if path not in seen:
                 seen.add(path)
-                yield _look(path)
+                yield from _look(path)
 
 
-def _look(path: bytes) -> Item | Failure:
+def _look(path: bytes) -> Iterator[Item | Failure]:
     try:
         status = os.stat(path)
     except (OSError, ValueError) as error:
         pair = resolve(path)
-        return member(*pair) if pair is not None else scan_failure(path, error)
-    parent, name = os.path.split(path)
-    return item_or_failure(path, status, read_caption(os.path.join(parent, caption_name(name))))
+        yield from member(*pair) if pair is not None else [scan_failure(path, error)]
+        return
+    yield from captioned(path, status)
 
 
 def files(paths: Iterable[AnyPath]) -> Files:
@@ -89,16 +89,23 @@ def _from_file(path: bytes, base: bytes) -> Iterator[bytes]:
 
 def _names(stream: BinaryIO, base: bytes) -> Iterator[bytes]:
     """Absolute paths.  Reads in pieces: a list may be longer than memory."""
-    piece = stream.read(CHUNK)
+    piece = _piece(stream)
     separator = b"\0" if b"\0" in piece else b"\n"
     rest = piece.removeprefix(BOM)
     while piece:
         *whole, rest = rest.split(separator)
         yield from (absolute(name, base) for name in map(_trim(separator), whole) if name)
-        piece = stream.read(CHUNK)
+        piece = _piece(stream)
         rest += piece
     if name := _trim(separator)(rest):
         yield absolute(name, base)
+
+
+def _piece(stream: BinaryIO) -> bytes:
+    try:
+        return stream.read(CHUNK)
+    except OSError as error:
+        raise SourceError(f"the list of files cannot be read: {error.strerror}") from error
 
 
 def _trim(separator: bytes) -> Callable[[bytes], bytes]:

@@ -10,7 +10,7 @@ from vsearch.errors import SourceError
 from vsearch.members.address import RAW, is_archive, is_moving
 from vsearch.members.raw import check_installed
 from vsearch.sources.archive import Archive, opened
-from vsearch.sources.look import CAPTION_SUFFIX, caption_name, item_or_failure, read_caption, scan_failure
+from vsearch.sources.look import CAPTION_SUFFIX, caption_name, captioned, item_or_failure, scan_failure
 from vsearch.sources.protocol import AnyPath, absolute
 from vsearch.sources.suffixes import PICTURE_SUFFIXES, suffix
 from vsearch.types import Failure, Item
@@ -90,64 +90,77 @@ class _Walk:
         for entry in reversed(entries):
             if not self.is_wanted(entry.name) or entry.name.endswith(b".vsearch"):
                 continue
-            if entry.is_dir(follow_symlinks=False):
+            if _is_folder(entry, follow_links=False):
                 self.real.append(entry.path)
-            elif self.spec.follow_links and _is_folder(entry):
+            elif self.spec.follow_links and _is_folder(entry, follow_links=True):
                 self.linked.append(entry.path)
 
     def pictures(self, entries: Entries) -> Iterator[Item | Failure]:
         captions = {entry.name for entry in entries if entry.name.endswith(CAPTION_SUFFIX)}
-        for entry in entries:
-            if self.is_picture(entry):
-                if (found := self.look(entry, captions)) is not None:
+        failed: set[bytes] = set()  # two pictures may have one caption
+        for entry in filter(self.is_picture, entries):
+            for found in self.look(entry, captions):
+                if found.path not in failed:
                     yield found
+                if isinstance(found, Failure):
+                    failed.add(found.path)
 
-    def archives(self, entries: Entries) -> Iterator[Archive]:
-        """The archives in a folder."""
+    def archives(self, entries: Entries) -> Iterator[Archive | Failure]:
+        """The archives in a folder; a failure is one of those that are no pictures as well."""
         for entry in entries:
-            opened = self.spec.every > 0 if is_moving(entry.name) else self.spec.archives and is_archive(entry.name)
-            if opened and self.is_wanted(entry.name) and _is_file(entry, self.spec.follow_links):
-                yield Archive(entry.path, self.spec.every if is_moving(entry.name) else 0.0)
+            wanted = self.spec.every > 0 if is_moving(entry.name) else self.spec.archives and is_archive(entry.name)
+            if not wanted or not self.is_file(entry):
+                continue
+            for file in self.look(entry, set()):
+                if isinstance(file, Item):
+                    yield Archive(entry.path, self.spec.every if is_moving(entry.name) else 0.0)
+                elif not self.is_picture(entry):
+                    yield file
 
     def is_wanted(self, name: bytes) -> bool:
         return self.spec.hidden or not name.startswith(b".")
 
     def is_picture(self, entry: os.DirEntry[bytes]) -> bool:
-        if not self.is_wanted(entry.name):
-            return False
         ending = suffix(entry.name)
         wanted = ending in PICTURE_SUFFIXES or (self.spec.raw and ending in RAW)
         if not wanted and (not self.spec.all_files or ending == CAPTION_SUFFIX):
             return False
-        if entry.is_symlink():
-            return self.spec.follow_links and not _is_folder(entry)
-        return not entry.is_dir(follow_symlinks=False)
+        return self.is_file(entry)
 
-    def look(self, entry: os.DirEntry[bytes], captions: set[bytes]) -> Item | Failure | None:
+    def is_file(self, entry: os.DirEntry[bytes]) -> bool:
+        """Whether an entry is to be looked at: all but hidden names, folders, and links that are not followed."""
+        if not self.is_wanted(entry.name):
+            return False
+        if _is_link(entry):
+            return self.spec.follow_links and not _is_folder(entry, follow_links=True)
+        return not _is_folder(entry, follow_links=False)
+
+    def look(self, entry: os.DirEntry[bytes], captions: set[bytes]) -> Iterator[Item | Failure]:
         try:
             status = entry.stat(follow_symlinks=self.spec.follow_links)
         except FileNotFoundError as error:
             # A file that went away since the folder was read is no failure; a link that leads nowhere is.
-            return scan_failure(entry.path, error) if entry.is_symlink() else None
+            if entry.is_symlink():
+                yield scan_failure(entry.path, error)
         except OSError as error:
-            return scan_failure(entry.path, error)
-        beside = caption_name(entry.name)
-        caption = None
-        if beside in captions:
-            caption = read_caption(os.path.join(os.path.dirname(entry.path), beside))
-        return item_or_failure(entry.path, status, caption)
+            yield scan_failure(entry.path, error)
+        else:
+            if caption_name(entry.name) in captions:
+                yield from captioned(entry.path, status)
+            else:
+                yield item_or_failure(entry.path, status, None)
 
 
-def _is_folder(entry: os.DirEntry[bytes]) -> bool:
+def _is_folder(entry: os.DirEntry[bytes], *, follow_links: bool) -> bool:
     try:
-        return entry.is_dir()
-    except OSError:  # a loop of links is neither folder nor file; stat tells why
+        return entry.is_dir(follow_symlinks=follow_links)
+    except OSError:  # a loop of links, or a damaged disk: stat tells why
         return False
 
 
-def _is_file(entry: os.DirEntry[bytes], follow_links: bool) -> bool:
+def _is_link(entry: os.DirEntry[bytes]) -> bool:
     try:
-        return entry.is_file(follow_symlinks=follow_links)
+        return entry.is_symlink()
     except OSError:
         return False
 

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from vsearch.errors import SourceError
+from vsearch.members.values import rows_of
 from vsearch.sources.archive import Archive, opened
 from vsearch.sources.folder import Folder, folder
-from vsearch.sources.look import clean_caption
+from vsearch.sources.look import caption_of
 from vsearch.sources.protocol import AnyPath
-from vsearch.sources.sidecars import columns_of
+from vsearch.sources.sidecars import MOST_BYTES, columns_of, parsed, whole
 from vsearch.types import Failure, Item
-
-_MOST_JSON = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,10 @@ class Img2dataset:
         """The same, with archives themselves in place of their members: those are described by what lies in them."""
         tables = Tables()
         for one in self.files.walk():
-            yield _described(one, tables) if isinstance(one, Item) else one
+            if isinstance(one, Item):
+                yield from _described(one, tables)
+            else:
+                yield one
 
 
 def img2dataset(path: AnyPath) -> Img2dataset:
@@ -71,46 +72,60 @@ class Tables:
         self._rows: dict[str, dict[str, Any]] = {}
 
     def row(self, shard: bytes, key: str) -> dict[str, Any]:
-        """What the table of a shard, ``/data/00000``, says of a key; empty when there is none.  Raises SourceError."""
+        """What the table of a shard, ``/data/00000``, says of a key; empty when there is none.
+
+        Raises SourceError once for a table that cannot be read; then it says nothing.
+        """
         if shard != self._shard:
+            self._shard, self._rows = shard, {}
             self._rows = _rows(shard + b".parquet")
-            self._shard = shard
         return self._rows.get(key, {})
 
 
-def _described(item: Item, tables: Tables) -> Item:
+def _described(item: Item, tables: Tables) -> Iterator[Item | Failure]:
+    """An item with what is said of it; what cannot be read of that is a failure of its own."""
     shard, name = os.path.split(item.path)
     stem = os.path.splitext(name)[0]
-    row = tables.row(shard, os.fsdecode(stem)) or _beside(os.path.join(shard, stem) + b".json")
-    if not row:
-        return item
-    told = row.get("caption")
-    caption = item.caption or (clean_caption(str(told).encode("utf-8", "replace")) if told else None)
-    return replace(item, caption=caption, columns=columns_of(row))
+    row: dict[str, Any] = {}
+    try:
+        row = tables.row(shard, os.fsdecode(stem))
+    except SourceError as error:
+        yield Failure(shard + b".parquet", "scan", str(error))
+    beside = os.path.join(shard, stem) + b".json"
+    try:
+        row = row or _beside(beside)
+        columns = columns_of(row)
+    except SourceError as error:
+        yield Failure(beside, "scan", str(error))
+        row = {}
+    if row:
+        item = replace(item, caption=item.caption or caption_of(row.get("caption")), columns=columns)
+    yield item
 
 
 def _rows(path: bytes) -> dict[str, dict[str, Any]]:
     if not os.path.isfile(path):
         return {}
-    import pyarrow.parquet as parquet
+    from pyarrow import ArrowException, parquet
 
     try:
         file = parquet.ParquetFile(os.fsdecode(path))
         names = [name for name in file.schema_arrow.names if name not in ("jpg", "txt")]
-        rows = file.read(columns=names).to_pylist()
-    except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
-        raise SourceError(f"{os.fsdecode(path)}: is no whole Parquet file ({error}); bring it back") from error
+        rows = rows_of(file.read(columns=names))
+    except (OSError, ValueError, ArrowException) as error:
+        raise SourceError(f"is no whole Parquet file ({' '.join(str(error).split())[:200]}); bring it back") from error
     return {str(row["key"]): row for row in rows if "key" in row}
 
 
 def _beside(path: bytes) -> dict[str, Any]:
-    """The .json beside a picture; empty where there is none that can be read."""
+    """The .json beside a picture; empty where there is none.  Raises SourceError for one that cannot be read."""
     try:
+        if not os.path.isfile(path):  # nor waits for a pipe
+            return {}
         with open(path, "rb") as stream:
-            told = json.loads(stream.read(_MOST_JSON))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return told if isinstance(told, dict) else {}
+            return parsed(whole(stream.read(MOST_BYTES + 1))) or {}
+    except OSError as error:
+        raise SourceError(f"cannot be read ({error.strerror})") from error
 
 
 class Keys:

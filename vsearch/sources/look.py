@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+from collections.abc import Iterator
+from typing import Any
 
+from vsearch.bounds import size_and_times
+from vsearch.sources.cells import storable
 from vsearch.sources.suffixes import suffix
 from vsearch.types import Failure, Item
 
@@ -20,10 +25,11 @@ def scan_failure(path: bytes, error: OSError | ValueError) -> Failure:
 
 def item_or_failure(path: bytes, status: os.stat_result, caption: str | None) -> Item | Failure:
     """Make the item of a regular file; a pipe, socket, device or folder is a failure and must not be opened."""
+    size, mtime_ns, ctime_ns = size_and_times(status)
     if stat.S_ISREG(status.st_mode):
-        return Item(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns, caption)
+        return Item(path, size, mtime_ns, ctime_ns, caption)
     kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-    return Failure(path, "scan", kind, status.st_size, status.st_mtime_ns)
+    return Failure(path, "scan", kind, size, mtime_ns)
 
 
 def caption_name(name: bytes) -> bytes:
@@ -32,24 +38,51 @@ def caption_name(name: bytes) -> bytes:
     return name[:kept] + CAPTION_SUFFIX
 
 
-def read_caption(path: bytes) -> str | None:
-    """Read a caption file, at most 64 kB of it; None where there is none that can be read.
+def captioned(path: bytes, status: os.stat_result) -> Iterator[Item | Failure]:
+    """A picture file with the caption in the file beside it; and the failure of that file, if it cannot be read."""
+    folder, name = os.path.split(path)
+    caption = read_caption(os.path.join(folder, caption_name(name)))
+    yield item_or_failure(path, status, caption if isinstance(caption, str) else None)
+    if isinstance(caption, Failure):
+        yield caption
+
+
+def read_caption(path: bytes) -> str | Failure | None:
+    """Read a caption file, at most 64 kB of it; None where there is none or it is empty.
 
     Opened without blocking, so that a pipe of that name cannot stop the scan.
     """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (OSError, ValueError):
-        return None
-    with open(handle, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
+    except (FileNotFoundError, ValueError) as error:
+        return scan_failure(path, error) if os.path.islink(path) else None
+    except OSError as error:
+        return None if error.errno == errno.ENAMETOOLONG else scan_failure(path, error)
+    try:
+        status = os.fstat(handle)
+        if stat.S_ISDIR(status.st_mode):
             return None
-        try:
+        file = item_or_failure(path, status, None)
+        if isinstance(file, Failure):
+            return file
+        with open(handle, "rb", closefd=False) as stream:
             return clean_caption(stream.read(CAPTION_BYTES))
-        except OSError:
-            return None
+    except OSError as error:
+        return scan_failure(path, error)
+    finally:
+        os.close(handle)
 
 
 def clean_caption(raw: bytes) -> str | None:
     """UTF-8 with U+FFFD for what is not, cut to 64 kB, stripped; None when nothing is left."""
     return raw[:CAPTION_BYTES].decode("utf-8-sig", "replace").strip() or None
+
+
+def caption_of(value: Any) -> str | None:
+    """The caption that a table or a JSON file has: a text, several in a list, a line each, or any other value as text.
+
+    Cut to 64 kB; None when it says nothing.
+    """
+    several = isinstance(value, list) and all(isinstance(text, str) for text in value)
+    texts = [storable(text) for text in (value if several else [value])]
+    return clean_caption("\n".join(str(text) for text in texts if text is not None).encode())

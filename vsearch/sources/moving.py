@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from itertools import accumulate, islice
+from itertools import accumulate
 
+from vsearch.bounds import size_and_times
 from vsearch.errors import SourceError
 from vsearch.members.address import join, kind_of, moment_name
 from vsearch.members.delays import delays
@@ -21,27 +22,36 @@ def frames(fd: int, path: bytes, every: float) -> Iterator[Item | Failure]:
     every: seconds; of a video also the first frame of each scene.  The first frame of an animation is not among them:
     it is what the file itself is indexed as.
     """
-    status = os.fstat(fd)
+    size, mtime_ns, _ = size_and_times(os.fstat(fd))
     try:
-        for seconds in moments(fd, every) if kind_of(path) == "video" else _of_animation(fd, every):
-            yield frame(fd, path, seconds)
+        yield from _items(fd, path, moments(fd, every) if kind_of(path) == "video" else _of_animation(fd, every))
     except SourceError as error:
-        yield Failure(path, "scan", str(error), status.st_size, status.st_mtime_ns)
+        yield Failure(path, "scan", str(error), size, mtime_ns)
 
 
-def frame(fd: int, path: bytes, seconds: float) -> Item:
+def frame(fd: int, path: bytes, seconds: float) -> Iterator[Item | Failure]:
     """One frame of an open file."""
-    status = os.fstat(fd)
+    return _items(fd, path, iter([seconds]))
+
+
+def _items(fd: int, path: bytes, times: Iterator[float]) -> Iterator[Item | Failure]:
+    """Frames, and the failure of their caption when there is one that cannot be read."""
     folder, name = os.path.split(path)
     caption = read_caption(os.path.join(folder, caption_name(name)))
-    times = status.st_size, status.st_mtime_ns, status.st_ctime_ns
-    return Item(join(path, moment_name(seconds)), *times, caption, {"seconds": seconds})
+    stamps = size_and_times(os.fstat(fd))
+    if isinstance(caption, Failure):
+        yield caption
+    text = caption if isinstance(caption, str) else None
+    for seconds in times:
+        yield Item(join(path, moment_name(seconds)), *stamps, text, {"seconds": seconds})
 
 
 def _of_animation(fd: int, every: float) -> Iterator[float]:
     """Multiples of ``every``, in seconds; of those within one frame the first."""
     starts = 0.0
-    for number, ends in enumerate(islice(accumulate(delays(fd)), MOST)):
+    for number, ends in enumerate(accumulate(delays(fd))):
+        if number == MOST:
+            raise SourceError(f"it has more than {MOST:,} frames; the first {MOST:,} are kept")
         due = math.ceil(starts / every) * every
         if number > 0 and due < ends:
             yield round(due, 3)

@@ -18,7 +18,8 @@ class Source(Protocol):
     yielded has vanished.  Empty for lists, whose silence about a picture says nothing.
 
     A source that opens archives has a method ``walk`` too: it yields the archives themselves in place of their
-    members, so that those that did not change need not be opened.
+    members, so that those that did not change need not be opened.  One that reads tables has ``tables``, their paths:
+    failures of their lines (``pairs.csv#line 7``) are forgotten when they are not told again.
     """
 
     @property

@@ -1,72 +1,111 @@
-"""What an archive says of its pictures: texts and JSON beside them, joined by key as webdataset and img2dataset do."""
+"""What lies beside pictures and says something of them: texts and JSON, joined by key as webdataset does."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from vsearch.bounds import whole_of
 from vsearch.errors import SourceError
 from vsearch.members.entry import Entry, Part
 from vsearch.members.reading import read
-from vsearch.sources.cells import plain
-from vsearch.sources.look import CAPTION_BYTES, clean_caption
+from vsearch.sources.cells import storable
+from vsearch.sources.look import caption_of, clean_caption
 from vsearch.sources.suffixes import suffix
 from vsearch.types import Cell
 
-MOST_JSON = 1 << 20
+MOST_BYTES = 1 << 20
+_TOO_LONG = f"it has more than {MOST_BYTES:,} bytes, which is as much as is read of what is said of a picture"
+SUFFIXES = (b".txt", b".caption", b".json")
 # What vsearch keeps in places of its own, or what says nothing of a picture that is there.
 _NO_COLUMN = frozenset("key status error_message caption width height exif".split())
-_MOST = {b".txt": CAPTION_BYTES, b".caption": CAPTION_BYTES, b".json": MOST_JSON}
 
 
-def beside(fd: int, entries: Mapping[bytes, Part], name: bytes) -> tuple[str | None, dict[str, Cell] | None]:
-    """The caption of a picture in an open archive, one line for each text, and its columns; None for what is not there.
+@dataclass
+class Said:
+    """What sidecars say of a picture.  columns: None where there is no JSON.
+
+    faults: name of a sidecar → why it cannot be read; the picture is not worth less for it.
+    """
+
+    caption: str | None = None
+    columns: dict[str, Cell] | None = None
+    faults: dict[bytes, str] = field(default_factory=dict)
+
+
+def beside(fd: int, entries: Mapping[bytes, Part], name: bytes) -> Said:
+    """What is said of a picture in an open archive; of captions, a line for each."""
+    said = Said()
+    captions: dict[str, None] = {}
+    for sidecar in sidecars_of(entries, name):
+        try:
+            raw = _bytes(fd, entries[sidecar])
+            caption = clean_caption(raw) if suffix(sidecar) != b".json" else _take(parsed(raw), said)
+        except SourceError as error:
+            said.faults[sidecar] = str(error)
+        except OSError as error:
+            said.faults[sidecar] = error.strerror or str(error)
+        else:
+            captions |= {caption: None} if caption else {}
+    said.caption = "\n".join(captions) or None
+    return said
+
+
+def sidecars_of(names: Mapping[bytes, object], name: bytes) -> list[bytes]:
+    """Those of some names that are sidecars of a picture.
 
     A text belongs to the picture of the same name but for the suffix; failing that, to those of the same name before
     the first dot, which webdataset calls the key.
     """
     folder, last = os.path.split(name)
     stem, key = name[: len(name) - len(suffix(last))], os.path.join(folder, last.partition(b".")[0])
-    captions: dict[str, None] = {}
-    columns: dict[str, Cell] | None = None
-    for found in _named(entries, stem) or _named(entries, key):
-        text, told = _read(fd, entries[found], suffix(found))
-        if text is not None:
-            captions[text] = None
-        if told is not None:
-            columns = told
-    return "\n".join(captions) or None, columns
+    return _named(names, stem) or _named(names, key)
 
 
-def _named(entries: Mapping[bytes, Part], stem: bytes) -> list[bytes]:
-    return [stem + ending for ending in _MOST if stem + ending in entries]
+def _named(names: Mapping[bytes, object], stem: bytes) -> list[bytes]:
+    return [stem + ending for ending in SUFFIXES if stem + ending in names]
 
 
-def _read(fd: int, part: Part, ending: bytes) -> tuple[str | None, dict[str, Cell] | None]:
-    if not isinstance(part, Entry) or part.size > _MOST[ending]:
-        return None, None
+def _bytes(fd: int, part: Part) -> bytes:
+    """Raises SourceError, OSError."""
+    if not isinstance(part, Entry):
+        raise SourceError("not a file")
+    if part.size > MOST_BYTES:
+        raise SourceError(_TOO_LONG)
+    return read(fd, part)
+
+
+def whole(raw: bytes) -> bytes:
+    """The bytes of a sidecar, unless there are too many.  Raises SourceError."""
+    if len(raw) > MOST_BYTES:
+        raise SourceError(_TOO_LONG)
+    return raw
+
+
+def parsed(raw: bytes) -> dict[str, Any] | None:
+    """The values of a JSON object; None for JSON that is no object.  Raises SourceError for what is no JSON."""
     try:
-        raw = read(fd, part)
-    except (SourceError, OSError):  # a picture is not worth less for the damage beside it
-        return None, None
-    return _told(raw) if ending == b".json" else (clean_caption(raw), None)
+        text = raw.decode(json.detect_encoding(raw), "replace").removeprefix("\ufeff")
+        values = json.loads(text, parse_int=whole_of)
+        return values if isinstance(values, dict) else None
+    except (ValueError, RecursionError) as error:
+        raise SourceError(f"it is no JSON that can be read: {' '.join(str(error).split())[:100]}") from error
+
+
+def _take(values: dict[str, Any] | None, said: Said) -> str | None:
+    """Take over the columns; return the caption."""
+    if values is None:
+        return None
+    said.columns = columns_of(values)
+    return caption_of(values.get("caption"))
 
 
 def columns_of(values: Mapping[str, Any]) -> dict[str, Cell]:
-    """The columns for filters of what is said of a picture."""
-    return {str(name): plain(value) for name, value in values.items() if name not in _NO_COLUMN}
-
-
-def _told(raw: bytes) -> tuple[str | None, dict[str, Cell] | None]:
+    """The columns for filters of what is said of a picture.  Raises SourceError."""
     try:
-        values: Any = json.loads(raw)
-    except (ValueError, RecursionError):  # cut short, or never JSON
-        return None, None
-    if not isinstance(values, dict):
-        return None, None
-    caption = values.pop("caption", None)
-    columns = columns_of(values)
-    text = clean_caption(caption.encode("utf-8", "surrogatepass")) if isinstance(caption, str) else None
-    return text, columns
+        return {str(name): storable(value) for name, value in values.items() if name not in _NO_COLUMN}
+    except RecursionError as error:
+        raise SourceError("its values are nested too deeply") from error

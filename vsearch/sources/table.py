@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, TextIO
 
 from vsearch.errors import SourceError
+from vsearch.members.address import join
 from vsearch.sources.cells import typed
 from vsearch.sources.look import clean_caption, item_or_failure, scan_failure
 from vsearch.sources.protocol import AnyPath, absolute
@@ -35,6 +36,11 @@ class Table:
         """None: a table covers no folder."""
         return ()
 
+    @property
+    def tables(self) -> tuple[bytes, ...]:
+        """The table: failures of its lines are told anew each time."""
+        return (self.path,)
+
     def __iter__(self) -> Iterator[Item | Failure]:
         """Pictures in the order of their first rows.  Raises SourceError when the table cannot be read."""
         captions: dict[bytes, list[str]] = {}
@@ -52,38 +58,45 @@ class Table:
         base = os.path.dirname(self.path)
         values = {column: typed(texts) for column, texts in cells.items()}
         for number, (name, texts) in enumerate(captions.items()):
-            caption = clean_caption("\n".join(texts).encode(errors="surrogateescape"))
+            caption = clean_caption("\n".join(texts).encode())
             yield _look(name, base, caption, {column: told[number] for column, told in values.items()})
 
     def _rows(self) -> Iterator[_Row | Failure]:
         with _open(self.path) as stream:
             reader = csv.reader(stream, delimiter=self.separator)
-            header = next(reader, [])
-            at = _columns(header, self)
+            header = _Header.of(_first(reader, self.path), self)
             while True:
                 try:
                     row = next(reader)
                 except StopIteration:
                     return
                 except csv.Error as error:  # a field over csv's limit costs its line, not the table
-                    yield Failure(self.path, "scan", f"line {reader.line_num}: {error}")
+                    yield self._failure(reader.line_num, str(error))
                     continue
+                except OSError as error:
+                    raise _unreadable(self.path, error) from error
                 if any(row):
-                    yield self._row(header, row, at, reader.line_num)
+                    yield from self._row(header, row, reader.line_num)
 
-    def _row(self, header: list[str], row: list[str], at: tuple[int, int | None], line: int) -> _Row | Failure:
-        name_at, caption_at = at
-        row = [*row, *[""] * (len(header) - len(row))]
-        if not row[name_at]:
-            return Failure(self.path, "scan", f"line {line}: no {self.path_column}")
-        caption = row[caption_at].strip() if caption_at is not None else ""
-        # Bytes that are not UTF-8 can stand in a path, but not in a text that is searched.
+    def _row(self, header: _Header, row: list[str], line: int) -> Iterator[_Row | Failure]:
+        surplus = [text for text in row[len(header.names) :] if text]
+        row = [*row, *[""] * (len(header.names) - len(row))]
+        if not row[header.path]:
+            yield self._failure(line, f"no {self.path_column}")
+            return
+        if surplus:
+            why = f"{len(row):,} fields for {len(header.names):,} columns: texts with {self.separator!r} need quotes"
+            yield self._failure(line, f"{why}; the rest, from {_readable(surplus[0])[:40]!r} on, is left out")
+        caption = _readable(row[header.caption]).strip() if header.caption is not None else ""
         others = {
-            column: text.encode("utf-8", ON_ERROR).decode("utf-8", "replace")
-            for place, (column, text) in enumerate(zip(header, row, strict=False))
-            if column and place not in at
+            column: _readable(text)
+            for place, (column, text) in enumerate(zip(header.names, row, strict=False))
+            if column and place not in (header.path, header.caption)
         }
-        return _Row(row[name_at].encode("utf-8", ON_ERROR), caption, others)
+        yield _Row(row[header.path].encode("utf-8", ON_ERROR), caption, others)
+
+    def _failure(self, line: int, reason: str) -> Failure:
+        return Failure(join(self.path, b"line %d" % line), "scan", reason)
 
 
 class _Row(NamedTuple):
@@ -94,19 +107,52 @@ class _Row(NamedTuple):
     cells: dict[str, str]
 
 
-def _columns(header: list[str], table: Table) -> tuple[int, int | None]:
-    """Where the two columns are.  Raises SourceError with the names that there are."""
+class _Header(NamedTuple):
+    """The first line.  names: of all columns, each once.  path, caption: where those two are."""
 
-    def place(name: str) -> int:
-        if name in header:
-            return header.index(name)
-        there = ", ".join(repr(column) for column in header) or "none"
-        raise SourceError(
-            f"the table {os.fsdecode(table.path)!r} has no column {name!r}; it has: {there}. "
-            "Name the columns with --path-column and --caption-column ('' for no captions)."
-        )
+    names: list[str]
+    path: int
+    caption: int | None
 
-    return place(table.path_column), place(table.caption_column) if table.caption_column else None
+    @classmethod
+    def of(cls, header: list[str], table: Table) -> _Header:
+        """Raises SourceError with the names that there are."""
+
+        def place(name: str) -> int:
+            if name in header:
+                return header.index(name)
+            there = ", ".join(repr(_readable(column)) for column in header)[:1000] or "none"
+            hint = "" if _is_utf8(header) else " It is not UTF-8; try: iconv -f LATIN1 -t UTF-8, or -f UTF-16."
+            raise SourceError(
+                f"the table {os.fsdecode(table.path)!r} has no column {name!r}; it has: {there}. "
+                f"Name the columns with --path-column and --caption-column ('' for no captions).{hint}"
+            )
+
+        names: list[str] = []
+        for column in map(_readable, header):
+            while column and column in names:
+                column += "_"
+            names.append(column)
+        return cls(names, place(table.path_column), place(table.caption_column) if table.caption_column else None)
+
+
+def _readable(text: str) -> str:
+    """A text with U+FFFD for what is not UTF-8: that can stand in a path, but not in what is searched."""
+    return text.encode("utf-8", ON_ERROR).decode("utf-8", "replace")
+
+
+def _is_utf8(header: list[str]) -> bool:
+    return all(column == _readable(column) and "\0" not in column for column in header)
+
+
+def _first(reader: Iterator[list[str]], path: bytes) -> list[str]:
+    """The header of a table.  Raises SourceError."""
+    try:
+        return next(reader, [])
+    except csv.Error as error:
+        raise SourceError(f"{os.fsdecode(path)!r} is no table: its first line cannot be read ({error})") from error
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 def _look(name: bytes, base: bytes, caption: str | None, columns: dict[str, Cell]) -> Item | Failure:
@@ -124,9 +170,11 @@ def _open(path: bytes) -> TextIO:
     try:
         return open(path, encoding=ENCODING, errors=ON_ERROR, newline="")
     except OSError as error:
-        raise SourceError(
-            f"cannot read the table {os.fsdecode(path)!r}: {error.strerror}. Check its name and try again."
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: bytes, error: OSError) -> SourceError:
+    return SourceError(f"cannot read the table {os.fsdecode(path)!r}: {error.strerror}. Check its name and try again.")
 
 
 def table(
@@ -144,8 +192,13 @@ def table(
     """
     where = absolute(path)
     with _open(where) as stream:
-        header = stream.readline(1 << 20)
+        try:
+            header = stream.readline(1 << 20)
+        except OSError as error:
+            raise _unreadable(where, error) from error
     chosen = separator or max("\t,;", key=header.count)
+    if len(chosen) != 1:
+        raise SourceError(f"a separator is one character, and this is {chosen!r}")
     made = Table(where, path_column, caption_column, chosen)
-    _columns(next(csv.reader([header], delimiter=chosen), []), made)
+    _Header.of(_first(csv.reader([header], delimiter=chosen), where), made)
     return made

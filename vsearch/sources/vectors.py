@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsearch.errors import SourceError
+from vsearch.members.values import rows_of
 from vsearch.sources.cells import typed
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _load(path: Path) -> NDArray[Any]:
         rows = np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError as error:
         raise SourceError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (ValueError, EOFError) as error:
+    except Exception as error:  # noqa: BLE001 - a damaged header makes numpy raise anything
         raise SourceError(f"{path}: is no whole .npy file of numbers; write one with numpy.save") from error
     if not isinstance(rows, np.ndarray):
         rows.close()
@@ -145,7 +146,7 @@ def _jsonl(path: Path) -> Iterator[Row]:
         for number, line in enumerate(stream, 1):
             try:
                 row = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise SourceError(f"{path}, line {number}: is no JSON ({error})") from error
             if not isinstance(row, dict):
                 raise SourceError(f"{path}, line {number}: is no JSON object")
@@ -153,14 +154,14 @@ def _jsonl(path: Path) -> Iterator[Row]:
 
 
 def _parquet(path: Path) -> Iterator[Row]:
-    import pyarrow.parquet as parquet
+    from pyarrow import ArrowException, parquet
 
     try:
         file = parquet.ParquetFile(os.fspath(path))
         chosen = [field.name for field in file.schema_arrow if not holds_vectors(field.type)]
         for batch in file.iter_batches(columns=chosen):
-            yield from batch.to_pylist()
-    except ValueError as error:  # pyarrow's own errors are ValueErrors
+            yield from rows_of(batch)
+    except (ValueError, ArrowException) as error:
         raise SourceError(f"{path}: is no whole Parquet file ({error})") from error
 
 

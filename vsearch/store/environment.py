@@ -4,6 +4,8 @@
 * The map is sized once (64 GiB of address space, sparse) and never grown while others may have it open.
 * A process opens an environment once; opening it again shares it.  LMDB's own lock depends on that, and on nobody
   else touching ``lock.mdb``: closing any descriptor of it drops the process's lock.
+* A forked process neither uses nor closes what it has inherited, and opens no second one over it: closing could wait
+  for ever for another thread's transaction, or end it in the parent, and LMDB refuses two of one file in a process.
 * ``sync`` and ``metasync`` stay on: without them a power cut can cost the whole file, not just the last seconds.
 * The file's length is checked before it is mapped: a truncated one would kill the process at the first touch.
 * A read transaction that may be newer than its number says is begun anew (see ``_begin``).
@@ -38,6 +40,15 @@ _MAGIC = 0xBEEFC0DE
 
 _registry: dict[tuple[int, int], Environment] = {}
 _registry_lock = threading.Lock()
+
+
+def _free_lock() -> None:
+    """In a forked process: a thread that is not here may have held the lock."""
+    global _registry_lock
+    _registry_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_free_lock)
 
 
 @dataclass
@@ -103,23 +114,29 @@ class Environment:
         if self._closed:
             raise IndexClosed("this index is closed; open it again with vsearch.open(path)")
         if os.getpid() != self.pid:
-            raise IndexClosed(
-                "this index was opened before the process forked; open it again in the new process with "
-                "vsearch.open(path), or start processes with spawn"
-            )
+            raise _forked("this index was opened before the process forked and cannot be used in the new one")
 
     def release(self) -> None:
-        """Give up one use; the last one closes it."""
+        """Give up one use; the last one closes it, in the process that opened it."""
+        if os.getpid() != self.pid:
+            return
         with _registry_lock:
             self.users -= 1
             if self.users > 0 or self._closed:
                 return
             self._closed = True
             _registry.pop(self.key, None)
-        if os.getpid() == self.pid:
-            self.env.close()
-            if self.copy is not None:
-                self.copy.cleanup()
+        self.env.close()
+        if self.copy is not None:
+            self.copy.cleanup()
+
+
+def _forked(what: str) -> IndexClosed:
+    """The error in a forked process, with what works instead."""
+    return IndexClosed(
+        f"{what}; close it before forking and call vsearch.open(path) in each process, or start processes with "
+        "multiprocessing.get_context('spawn') or 'forkserver'"
+    )
 
 
 @contextmanager
@@ -142,11 +159,14 @@ def open_environment(meta: Path, walk: Walk) -> Environment:
 
     walk: tells whether to walk the whole file first (about 0.5 s per 270 MB).  It is asked again when problems are
     found: a writer that began meanwhile explains them.
-    Raises IndexCorrupt, and IndexNotWritable when there is no address space.
+    Raises IndexCorrupt, IndexClosed in a process that was forked from one that has it open, and IndexNotWritable when
+    there is no address space.
     """
     with _registry_lock:
         key = _identity(meta)
-        if (known := _registry.get(key)) is not None and known.pid == os.getpid():
+        if (known := _registry.get(key)) is not None:
+            if known.pid != os.getpid():
+                raise _forked("this process was forked from one that has the index open, and cannot open it too")
             known.users += 1
             return known
         check_length(meta / "data.mdb")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import msgspec
 import numpy as np
 
+from vsearch.bounds import clamped, valid
 from vsearch.errors import IndexCorrupt
 from vsearch.half import widen
 from vsearch.store import derived, described
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _DESCRIPTIONS = (("the details", b"detail"), ("the tags", b"tag"))
 # Rows that are looked at together: their float32 form stays in the cache while it is multiplied.
 BLOCK_ROWS = 2048
+_MOST_REASON = 1000  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,8 +397,9 @@ class _StoredFailure(msgspec.Struct, array_like=True):
 
 
 def pack_failure(failure: Failure) -> bytes:
-    """A failure as LMDB value, without its seal."""
-    told = _StoredFailure(failure.path, failure.stage, failure.reason, failure.size, failure.mtime_ns)
+    """A failure as LMDB value, without its seal.  Its reason may quote what it is about, which may be anything."""
+    reason = valid(failure.reason)[:_MOST_REASON]
+    told = _StoredFailure(failure.path, failure.stage, reason, clamped(failure.size), clamped(failure.mtime_ns))
     return msgspec.msgpack.encode(told)
 
 

@@ -15,6 +15,7 @@ import msgspec
 
 from vsearch.errors import EncoderError
 
+ORIGIN = "vsearch_encoder"  # field of an exported folder: the encoder that it was made from
 MOST_BYTES = 1 << 20  # of the file
 MOST_NUMBERS = 1.5  # of the network, for each one in the weights file
 
@@ -180,12 +181,14 @@ class Preprocess(msgspec.Struct, kw_only=True):
 class Configuration(msgspec.Struct):
     """``open_clip_config.json``, checked: as it stands in the file for the network, and as what it says.
 
-    model_cfg, preprocess_cfg: as open_clip wants them.  model: the same, for those who ask what it is.
+    model_cfg, preprocess_cfg: as open_clip wants them.  model: the same, for those who ask what it is.  origin: the
+    encoder that the folder says it was exported from, which need not be true.
     """
 
     model_cfg: dict[str, Any]
     preprocess_cfg: dict[str, Any]
     model: Model
+    origin: str = ""
 
 
 def read_configuration(path: Path) -> Configuration:
@@ -198,7 +201,9 @@ def read_configuration(path: Path) -> Configuration:
         whole = msgspec.json.decode(raw, type=dict[str, Any])
     except (msgspec.DecodeError, RecursionError) as error:
         raise EncoderError(f"{path}: this is no configuration of open_clip: {error}. Fetch the model again") from error
-    return check_configuration(whole.get("model_cfg"), whole.get("preprocess_cfg") or {}, str(path))
+    configuration = check_configuration(whole.get("model_cfg"), whole.get("preprocess_cfg") or {}, str(path))
+    made_from = whole.get(ORIGIN)
+    return msgspec.structs.replace(configuration, origin=made_from if isinstance(made_from, str) else "")
 
 
 def check_configuration(model_cfg: Any, preprocess_cfg: Any, origin: str) -> Configuration:

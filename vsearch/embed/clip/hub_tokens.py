@@ -71,7 +71,9 @@ def tokens_of(found: Found) -> HubTokens | None:
     assert name is not None
     if text.tokenizer_mode is not None:
         return None
-    path = (found.tokenizer or _fetched(name)) / TOKENIZER
+    path = found.tokenizer / TOKENIZER if found.tokenizer else hub.cached(name, TOKENIZER)
+    if path is None:
+        return None
     if not path.is_file():
         raise EncoderError(f"{path} is missing, the tokenizer of the model; vsearch reads no tokenizer of another form")
     key = f"{state_of(path)} {text.context_length} {text.tokenizer_kwargs!r}"
@@ -103,13 +105,6 @@ def _by_transformers(found: Found, path: Path) -> list[list[int]]:
             f"{path}: transformers cannot read this tokenizer ({error}). Copy the model again"
         ) from error
     return tokens
-
-
-def _fetched(repo: str) -> Path:
-    """The folder of the cache with the tokenizer's files.  Raises EncoderUnavailable."""
-    for name in (SETTINGS, TOKENIZER):
-        path = hub.file_of(repo, (name,), f"the tokenizer {repo}")
-    return path.parent
 
 
 def _opened(path: Path) -> Tokenizer:

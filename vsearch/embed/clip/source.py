@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from typing import Any
 from vsearch.embed import hub
 from vsearch.embed.clip.configuration import Configuration, check_configuration, read_configuration
 from vsearch.embed.clip.listed import Pretrained, architecture, pretrained
+from vsearch.embed.clip.model_files import bring_model, bring_text_tower
+from vsearch.embed.download.failures import ADVICE
 from vsearch.errors import EncoderError, EncoderUnavailable
 
-ADVICE = "Use `--encoder mini`, which needs no network, or a folder with the model: `--encoder local-dir:PATH`"
 # What open_clip looks for in a folder, in its order; then any other of these kinds.
 _WEIGHTS = (
     *("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin"),
@@ -91,6 +93,19 @@ def _not_listed(model: str, tag: str) -> str:
     return f"open_clip lists no {model}/{tag}; {known}. `vsearch models` shows encoders worth having."
 
 
+def bring(source: Source) -> bool:
+    """Bring what the cache lacks of a model; return whether anything came.  Raises EncoderUnavailable, EncoderError."""
+    try:
+        if source.folder is not None:
+            return bring_text_tower(read_configuration(source.folder / hub.CONFIG_FILE).model_cfg)
+        assert source.repo is not None
+        listed = architecture(source.model) if source.listed else None
+        return bring_model(source.repo, source.weight_files, listed)
+    except EncoderUnavailable as error:
+        again = f"To fetch it another time: `vsearch models fetch {source.name}`."
+        raise EncoderUnavailable(f"{source.name} is not on this machine. {error} {again}") from error
+
+
 def find(source: Source) -> Found:
     """The files of a model, fetched from the hub unless the cache holds them.
 
@@ -98,27 +113,51 @@ def find(source: Source) -> Found:
     accepted.
     """
     try:
+        bring(source)
         if source.folder is not None:
             configuration = read_configuration(source.folder / hub.CONFIG_FILE)
-            return Found(configuration, weights_in(source.folder), source.folder, hash_of(configuration.model_cfg))
+            return Found(configuration, weights_in(source.folder), source.folder, _hash_in_folder(configuration))
         assert source.repo is not None
-        weights = hub.file_of(source.repo, source.weight_files, source.name)
+        weights = hub.cached(source.repo, *source.weight_files)
+        assert weights is not None
         if source.listed is None:
-            configuration = read_configuration(hub.file_of(source.repo, (hub.CONFIG_FILE,), source.name))
+            beside = hub.cached(source.repo, hub.CONFIG_FILE)
+            assert beside is not None
+            configuration = read_configuration(beside)
             return Found(configuration, weights, None, hash_of(configuration.model_cfg))
     except OSError as error:
         raise EncoderError(f"the model {source.name} cannot be read: {error}. {ADVICE}.") from error
-    return _listed(source.model, source.listed, weights)
+    preprocess = {key: getattr(source.listed, key) for key in ("mean", "std", "interpolation", "resize_mode")}
+    configuration = check_configuration(_listed(source), preprocess, source.model)
+    return Found(configuration, weights, None, _hash_of_listed(source))
 
 
-def _listed(model: str, listed: Pretrained, weights: Path) -> Found:
-    plain = architecture(model)
-    config = copy.deepcopy(plain)
+def _listed(source: Source) -> dict[str, Any]:
+    """The configuration of a listed model."""
+    assert source.listed is not None
+    config = copy.deepcopy(architecture(source.model))
     # open_clip only warns when weights were trained with the other activation, and gives other vectors
-    if listed.quick_gelu:
+    if source.listed.quick_gelu:
         config["quick_gelu"] = True
-    preprocess = {key: getattr(listed, key) for key in ("mean", "std", "interpolation", "resize_mode")}
-    return Found(check_configuration(config, preprocess, model), weights, None, hash_of([plain, listed.quick_gelu]))
+    return config
+
+
+def _hash_of_listed(source: Source) -> str:
+    assert source.listed is not None
+    return hash_of([architecture(source.model), source.listed.quick_gelu])
+
+
+def _hash_in_folder(configuration: Configuration) -> str:
+    """The hash of the configuration in a folder, which is that of the listed model that it was exported from.
+
+    What the folder says of itself is believed only while its configuration is that model's.
+    """
+    if configuration.origin.startswith("openclip:"):
+        with suppress(EncoderError):  # open_clip lists it no more
+            origin = find_source(configuration.origin)
+            if _listed(origin) == configuration.model_cfg:
+                return _hash_of_listed(origin)
+    return hash_of(configuration.model_cfg)
 
 
 def hash_of(config: Any) -> str:

@@ -16,7 +16,8 @@ from typing import Any
 
 from vsearch.embed import hub
 from vsearch.embed.clip.configuration import check_size
-from vsearch.embed.clip.source import ADVICE, Found, Source, find
+from vsearch.embed.clip.source import Found, Source, find
+from vsearch.embed.download.failures import ADVICE
 from vsearch.errors import EncoderError, VsearchError
 
 
@@ -26,16 +27,8 @@ def create(source: Source) -> tuple[Any, Any, Found]:
     What the cache holds is used without asking the hub.  Raises EncoderUnavailable, EncoderError.
     """
     found = find(source)
-    text = found.configuration.model.text_cfg
-    elsewhere = text.hf_model_name or (text.hf_tokenizer_name if found.tokenizer is None else None)
-    try:
-        with hub.cache_only():
-            return _create(source, found)
-    except EncoderError:
-        # a tokenizer, or the configuration of a text model, may be missing; with a hub it can still be had
-        if elsewhere is None or not hub.answers(elsewhere):
-            raise
-    return _create(source, found)
+    with hub.cache_only():
+        return _create(source, found)
 
 
 def _create(source: Source, found: Found) -> tuple[Any, Any, Found]:
