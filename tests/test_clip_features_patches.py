@@ -1,4 +1,4 @@
-"""Patches and tokens of every family of CLIP, for re-rankers: what the towers of open_clip pool, seen before they do."""
+"""Patches and tokens of every family of CLIP, for re-rankers: what the towers of open_clip pool, before they do."""
 
 import subprocess
 import sys

@@ -49,7 +49,8 @@ def present(tokenizer: Any, ids: Tensor) -> Tensor:
     """Where texts have a token, (n, length) bool: before and at the end mark, or where they are not filled up."""
     pad = getattr(getattr(tokenizer, "tokenizer", None), "pad_token_id", None)
     if pad is not None:
-        return ids != pad
+        filled: Tensor = ids != pad
+        return filled
     return torch.arange(ids.shape[1]) <= ids.argmax(dim=1, keepdim=True)
 
 
