@@ -110,14 +110,20 @@ def save_family(folder: Path, family: str, seed: int = 0) -> Path:
         for name, parameter in network.named_parameters():
             if parameter.ndim == 1:
                 parameter += 0.1 * torch.randn_like(parameter)
-            elif parameter.ndim > 1 and not name.startswith("visual.trunk"):  # else all texts lie near each other
-                parameter *= 2
+            elif parameter.ndim > 1:  # else all pictures lie near each other, and all texts
+                parameter *= _growth(family, name)
         for module in network.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.running_mean += 0.1 * torch.randn_like(module.running_mean)
                 module.running_var += 0.1 * torch.rand_like(module.running_var)
     save_file(network.state_dict(), folder / "open_clip_model.safetensors")
     return folder
+
+
+def _growth(family: str, name: str) -> int:
+    if name.startswith("visual.trunk"):
+        return 4 if family in SIGMOID else 1
+    return 2
 
 
 def network_of(folder: Path) -> Any:

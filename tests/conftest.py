@@ -109,9 +109,11 @@ def clip_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
         yield {family: save_family(place / f"{n}", family) for n, family in enumerate(FAMILIES)}
 
 
-@pytest.fixture
-def float32(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def float32() -> Iterator[None]:
     """Picture towers of float32: whether bfloat16 pays is found by a race, which depends on what else runs."""
     import torch
 
-    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+        yield
