@@ -51,7 +51,7 @@ class Asking:
         """The encoder of that description."""
         raise NotImplementedError
 
-    def _captions(self, xq: Matrix, k: int) -> Hits:
+    def _captions(self, told: Embedded, k: int) -> Hits:
         """The captions that fit best."""
         raise NotImplementedError
 
@@ -89,7 +89,7 @@ class Asking:
         if target == "captions":
             if where is not None or offset:
                 raise QueryError("captions are searched without where and offset; leave them out")
-            return self._captions(told.vector, k)
+            return self._captions(told, k)
         asked = modality or told.modality
         with self._store.snapshot(told.space) as snapshot:
             allowed = self.columns.matching(snapshot, where)

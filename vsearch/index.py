@@ -111,7 +111,7 @@ class Index(Words, Copies, Exchange):
         self._through: Callable[[Encoder], Encoder] = lambda loaded: loaded
         self._notice = notice
         self._loading = threading.Lock()
-        self._texts = TextSets(store, self._encode_texts, notice)
+        self._texts = TextSets(store, lambda info, texts: self._encoder_of(info).encode_texts(texts), notice)
         self._generations = Generations(store, notice)
         self.columns = Columns(store)
         self._backgrounds = Backgrounds(store)

@@ -12,6 +12,7 @@ from vsearch.errors import QueryError
 from vsearch.hits import check_k
 from vsearch.labels import Classifier, clear, tag
 from vsearch.projection import Projection, named, project
+from vsearch.query import Embedded
 from vsearch.results import Hits
 from vsearch.texts import TextSets
 from vsearch.types import Description, Label, Progress, Query, QueryValue, TagReport
@@ -35,8 +36,9 @@ class Words(Asking):
         The first call embeds all captions and phrases, which are kept beside the vectors of the pictures.
         Raises what ``search`` raises.
         """
-        xq = self._embed(query).vector
-        return Description(tuple(self._captions(xq, k)), tuple(texts.phrases(self._texts.phrases(), xq, k)))
+        told = self._embed(query)
+        captions = self._captions(told, k)
+        return Description(tuple(captions), tuple(texts.phrases(self._texts.phrases(told.space), told.vector, k)))
 
     def projection(self) -> Projection:
         """Lay the collection out on a plane: what is alike lies near, in groups with names; see ``projection``.
@@ -52,11 +54,11 @@ class Words(Asking):
         sample = phrases.load()[:512]
         return sample, self.encoder.encode_texts(sample)
 
-    def _captions(self, xq: Matrix, k: int) -> Hits:
+    def _captions(self, told: Embedded, k: int) -> Hits:
         check_k(k)
-        known = self._texts.captions()
-        with self._store.snapshot() as snapshot:
-            return Hits.of(texts.captions(snapshot, known, xq, k))
+        known = self._texts.captions(told.space)
+        with self._store.snapshot(told.space) as snapshot:
+            return Hits.of(texts.captions(snapshot, known, told.vector, k))
 
     def classifier(
         self, labels: Sequence[str], *, templates: Sequence[str] | None = None, temperature: float | None = None
