@@ -97,3 +97,23 @@ def remembered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("VSEARCH_DATA", str(tmp_path_factory.mktemp("data")))
         patch.setenv("VSEARCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="module")
+def clip_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
+    """Folder of a tiny model of each family of CLIP, by its name in ``clip_families.FAMILIES``."""
+    from clip_families import FAMILIES, save_family, small_names
+
+    place = tmp_path_factory.mktemp("models")
+    with small_names(place / "hub"):
+        yield {family: save_family(place / f"{n}", family) for n, family in enumerate(FAMILIES)}
+
+
+@pytest.fixture(scope="module")
+def float32() -> Iterator[None]:
+    """Picture towers of float32: whether bfloat16 pays is found by a race, which depends on what else runs."""
+    import torch
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+        yield

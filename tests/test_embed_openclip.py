@@ -260,7 +260,7 @@ def test_patches_and_tokens_are_those_that_the_towers_pool(folder):
 
     texts = ["a red apple", "a dog on the grass"]
     tokens, there = towers.encode_tokens(texts)
-    assert tokens.shape == (2, 16, 32) and there.sum(axis=1).tolist() == [5, 7]  # with start and end
+    assert tokens.shape == (2, 7, 32) and there.sum(axis=1).tolist() == [5, 7]  # with start and end
     ends = tokens[[0, 1], there.sum(axis=1) - 1]
     with torch.inference_mode():
         expected = network.encode_text(tokenizer(texts)).numpy()

@@ -121,7 +121,7 @@ class Index:
     def __init__(self, store: Store, encoder: Encoder | None, notice: Notice) -> None:
         self._store = store
         self._notice = notice
-        self._texts = TextSets(store, self._encode_texts, notice)
+        self._texts = TextSets(store, lambda info, lines: self._searcher.encoder_of(info).encode_texts(lines), notice)
         self.columns = Columns(store)
         self._searcher = Searcher(store, self.columns, encoder, notice)
 
@@ -240,7 +240,7 @@ class Index:
         if target == "captions":
             if where is not None or offset:
                 raise QueryError("captions are searched without where and offset; leave them out")
-            return self._captions(self._searcher.vector(request), k)
+            return self._captions(*self._searcher.vector(request), k)
         return self._searcher.search(request, k, offset)
 
     async def asearch(self, query: str | QueryValue | Query, k: int = 10, **options: Any) -> Hits:
@@ -306,8 +306,9 @@ class Index:
         The first call embeds all captions and phrases, which are kept beside the vectors of the pictures.
         Raises what ``search`` raises.
         """
-        xq = self._searcher.vector(Request(query))
-        return Description(tuple(self._captions(xq, k)), tuple(texts.phrases(self._texts.phrases(), xq, k)))
+        xq, space = self._searcher.vector(Request(query))
+        captions = self._captions(xq, space, k)
+        return Description(tuple(captions), tuple(texts.phrases(self._texts.phrases(space), xq, k)))
 
     def projection(self) -> Projection:
         """Lay the collection out on a plane: what is alike lies near, in groups with names; see ``projection``.
@@ -322,10 +323,10 @@ class Index:
         sample = phrases.load()[:512]
         return sample, self.encoder.encode_texts(sample)
 
-    def _captions(self, xq: Matrix, k: int) -> Hits:
+    def _captions(self, xq: Matrix, space: str, k: int) -> Hits:
         check_k(k)
-        known = self._texts.captions()
-        with self._store.snapshot() as snapshot:
+        known = self._texts.captions(space)
+        with self._store.snapshot(space) as snapshot:
             return Hits.of(texts.captions(snapshot, known, xq, k))
 
     def classifier(
@@ -343,7 +344,7 @@ class Index:
         ``classifier`` made of them.  Raises QueryError, DecodeError, EncoderError.
         """
         classifier = labels if isinstance(labels, Classifier) else self.classifier(labels)
-        return classifier.names(self._searcher.vector(Request(query)), top or len(classifier.labels))[0]
+        return classifier.names(self._searcher.vector(Request(query))[0], top or len(classifier.labels))[0]
 
     def tag(
         self,

@@ -58,12 +58,13 @@ class Loaded:
 
 @dataclass(frozen=True)
 class TextSide:
-    """How texts become vectors without torch."""
+    """How texts become vectors without torch.  pad: the token that fills a text up; None: its end mark ends it."""
 
     tower: TextTower
     tokens: Callable[[Sequence[str]], list[list[int]]]
     tokenizer: str
     context: int
+    pad: int | None = None
 
 
 class OpenClip:
@@ -96,13 +97,13 @@ class OpenClip:
     @property
     def precision(self) -> str:
         """Precision of pictures on this machine and why, in words; loads their tower."""
-        placement = self._pictures_ready().placement
+        placement = self.pictures.placement
         return f"{str(placement.dtype).removeprefix('torch.')} on {placement.device.type} ({placement.why})"
 
     @property
     def made_with(self) -> MadeWith:
         """What vectors of pictures are made with here; loads their tower."""
-        return self._pictures_ready().placement.made_with
+        return self.pictures.placement.made_with
 
     @property
     def ways(self) -> dict[str, str]:
@@ -129,7 +130,7 @@ class OpenClip:
         check_pixels(pixels, info.preprocess)
         if not len(pixels):
             return np.zeros((0, info.dim), dtype=np.float32)
-        return unit(self._pictures_ready().encode(pixels), "pictures")
+        return unit(self.pictures.encode(pixels), "pictures")
 
     def encode_texts(self, texts: Sequence[str]) -> Matrix:
         """Embed texts as (n, dim) float32 unit vectors; long ones are cut at the model's context length.
@@ -139,9 +140,18 @@ class OpenClip:
         info = self.info
         if not texts:
             return np.zeros((0, info.dim), dtype=np.float32)
-        if self._text is not None and not (len(texts) >= MANY_TEXTS and self._has_gpu):
-            return unit(self._text.tower.encode(self._text.tokens(texts)), "texts")
+        side = self.text_side(len(texts))
+        if side is not None:
+            return unit(side.tower.encode(side.tokens(texts)), "texts")
         return unit(self._by_open_clip(texts), "texts")
+
+    def text_side(self, count: int) -> TextSide | None:
+        """What so many texts are embedded with; None where open_clip does it, since it must or on a GPU is faster.
+
+        Raises EncoderError, EncoderUnavailable.
+        """
+        with self._lock:
+            return None if count >= MANY_TEXTS and self._has_gpu else self._text
 
     def _by_open_clip(self, texts: Sequence[str]) -> Matrix:
         from vsearch.embed.network import run, torch_errors
@@ -172,7 +182,9 @@ class OpenClip:
         with self._lock:
             return self._loaded
 
-    def _pictures_ready(self) -> Pictures:
+    @property
+    def pictures(self) -> Pictures:
+        """The picture tower on its device, loaded by the first use.  Raises EncoderError, EncoderUnavailable."""
         with self._lock:
             return self._pictures
 
@@ -206,7 +218,8 @@ class OpenClip:
         tokens = tokens_of(self._found)
         if tokens is None:
             return None
-        return TextSide(TextTower(self._weights, self._prefix, shape), tokens, "HFTokenizer", shape.context)
+        tower = TextTower(self._weights, self._prefix, shape)
+        return TextSide(tower, tokens, "HFTokenizer", shape.context, tokens.pad)
 
     @cached_property
     def _info(self) -> EncoderInfo:

@@ -16,9 +16,13 @@ from vsearch.rerank.reranker import Reranker, read_patches
 from vsearch.rerank.train import Examples, MatchTraining, train
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from vsearch.embed.patches import PatchEncoder
 
 OnEpoch = Callable[[int, float], None]
+
+CAPTIONS = 1024  # whose tokens are held as float32 at a time
 
 
 def fit_reranker(
@@ -48,9 +52,27 @@ def read_examples(pairs: Pairs, towers: PatchEncoder) -> Examples:
     lost = {failure.path for failure in failures}
     readable = np.array([path not in lost for path in pairs.paths])
     kept = readable[pairs.owner]
-    tokens, there = towers.encode_tokens([pairs.captions[t] for t in np.flatnonzero(kept)])
-    tokens, there = tokens[:, :MOST_TOKENS], there[:, :MOST_TOKENS]
-    means = tokens.sum(axis=1)
-    vectors = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
     owner = (np.cumsum(readable) - 1)[pairs.owner[kept]]
-    return Examples(patches, tokens.astype(np.float16), there, owner, vectors.astype(np.float32))
+    tokens, there, vectors = _read_captions([pairs.captions[t] for t in np.flatnonzero(kept)], towers)
+    return Examples(patches, tokens, there, owner, vectors)
+
+
+def _read_captions(
+    captions: list[str], towers: PatchEncoder
+) -> tuple[NDArray[np.float16], NDArray[np.bool_], NDArray[np.float32]]:
+    """Tokens of captions, where they are, and the mean of each caption's, scaled to unit length."""
+    parts, flags, vectors = [], [], []
+    for first in range(0, len(captions), CAPTIONS):
+        tokens, there = towers.encode_tokens(captions[first : first + CAPTIONS])
+        tokens, there = tokens[:, :MOST_TOKENS], there[:, :MOST_TOKENS]
+        means = tokens.sum(axis=1)
+        vectors.append(means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12))
+        parts.append(tokens.astype(np.float16))
+        flags.append(there)
+    longest = max(part.shape[1] for part in parts)
+    missing = [longest - part.shape[1] for part in parts]
+    return (
+        np.concatenate([np.pad(part, ((0, 0), (0, by), (0, 0))) for part, by in zip(parts, missing, strict=True)]),
+        np.concatenate([np.pad(there, ((0, 0), (0, by))) for there, by in zip(flags, missing, strict=True)]),
+        np.concatenate(vectors).astype(np.float32),
+    )

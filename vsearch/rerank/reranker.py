@@ -55,13 +55,18 @@ class Reranker:
         return state_hash(self.model)
 
     def score(self, patches: Tokens, texts: Sequence[str]) -> Matrix:
-        """Logits of pairs: n pictures and n texts to (n,) float32; above 0 is likelier a match than not."""
-        tokens, there = self.towers.encode_tokens(texts)
+        """Logits of pairs: n pictures and n texts to (n,) float32; above 0 is likelier a match than not.
+
+        A text that comes several times is embedded once.  Raises EncoderError, EncoderUnavailable.
+        """
+        place = {text: row for row, text in enumerate(dict.fromkeys(texts))}
+        tokens, there = self.towers.encode_tokens(list(place))
+        rows = np.array([place[text] for text in texts], np.int64)
         out = [np.zeros(0, np.float32)]
         with torch_errors(), torch.inference_mode():
             for first in range(0, len(patches), BATCH):
                 part = slice(first, first + BATCH)
-                pair = patches[part].widen(), tokens[part], there[part]
+                pair = patches[part].widen(), tokens[rows[part]], there[rows[part]]
                 out.append(self.model(*map(torch.from_numpy, pair)).numpy())
         return np.concatenate(out)
 

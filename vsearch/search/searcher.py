@@ -159,13 +159,13 @@ class Searcher:
 
         return embed(request.parts, info, lambda: self.encoder_of(info), stored, self._decode), space
 
-    def vector(self, request: Request) -> Matrix:
-        """The query after feedback, as a vector (1, dim) of unit length."""
+    def vector(self, request: Request) -> tuple[Matrix, str]:
+        """The query after feedback, as a vector (1, dim) of unit length, and the name of the space in which it lies."""
         query, space = self.embed(request)
-        if not request.more and not request.less:
-            return query.vector
-        with self._store.snapshot(space.name) as snapshot:
-            return self._resolved(snapshot, request, query).vector
+        if request.more or request.less:
+            with self._store.snapshot(space.name) as snapshot:
+                query = self._resolved(snapshot, request, query)
+        return query.vector, space.name
 
     def nearest(
         self,

@@ -13,13 +13,16 @@ from vsearch.store.records import Derived, Space, derived_key, encode
 from vsearch.store.store import Store
 
 
-def publish(store: Store, what: str, write: Callable[[files.Sink], None], read_at: int) -> None:
+def publish(store: Store, what: str, write: Callable[[files.Sink], None], read_at: int, of: str | None = None) -> None:
     """Write a file of the live space, then name it in the metadata in place of the last one of its kind.
 
     what: its kind, a word.  read_at: the transaction that it was made from; when another came between, the file is
-    kept but counts as older than the metadata.  Raises DiskFull, IndexNotWritable.
+    kept but counts as older than the metadata.  of: the space that it was made from; nothing is written when that is
+    no longer the live one.  Raises DiskFull, IndexNotWritable.
     """
     with store.writing() as (_, space):
+        if of not in (None, space.name):
+            return
         folder = store.layout.derived(space.name)
         if not folder.is_dir():
             files.make_dir(folder)
@@ -29,10 +32,11 @@ def publish(store: Store, what: str, write: Callable[[files.Sink], None], read_a
     store.collect_garbage()
 
 
-def confirm(store: Store, what: str, named: Derived, read_at: int) -> None:
-    """Note that a file is what would be made now.  Raises DiskFull, IndexNotWritable."""
+def confirm(store: Store, what: str, named: Derived, read_at: int, of: str) -> None:
+    """Note that a file is what would be made now, if its space is still live.  Raises DiskFull, IndexNotWritable."""
     with store.writing() as (_, space):
-        _name(store, space, what, named, read_at)
+        if of == space.name:
+            _name(store, space, what, named, read_at)
 
 
 def drop(store: Store, what: str | None = None) -> None:

@@ -12,12 +12,16 @@ import numpy as np
 from vsearch import phrases
 from vsearch.errors import IndexCorrupt, IndexLocked, IndexNotWritable
 from vsearch.store import Derived, Snapshot, Store, derived, publishing
+from vsearch.store.records import unpack_encoder
 from vsearch.texts.textset import TextSet, read
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Encode = Callable[[Sequence[str]], NDArray[np.float32]]
+    from vsearch.store import Space
+    from vsearch.types import EncoderInfo
+
+    Encode = Callable[[EncoderInfo, Sequence[str]], NDArray[np.float32]]
 
 CAPTIONS, PHRASES = "captions", "phrases"
 _BATCH = 256
@@ -25,9 +29,10 @@ _WORTH_SAYING = 500
 
 
 class TextSets:
-    """Gives the set of a kind as of now, embedding what is new.  Thread-safe.
+    """Gives the set of a kind as of now in a joint space, embedding what is new.  Thread-safe.
 
-    encode: texts to unit vectors (n, dim) float32.  notice: gets a line before many texts are embedded.
+    encode: texts to unit vectors (n, dim) float32, by the encoder of that description.  notice: gets a line before
+    many texts are embedded.
     """
 
     def __init__(self, store: Store, encode: Encode, notice: Callable[[str], None]) -> None:
@@ -35,20 +40,23 @@ class TextSets:
         self._encode = encode
         self._notice = notice
         self._lock = threading.Lock()
-        self._last: dict[str, tuple[str, int, TextSet]] = {}
+        self._space = ""
+        self._last: dict[str, tuple[str, int, TextSet]] = {}  # of that space
 
-    def captions(self) -> TextSet:
+    def captions(self, space: str) -> TextSet:
         """The captions of all pictures, each line one text.  Raises EncoderError, IndexCorrupt."""
-        return self._current(CAPTIONS, captions_of)
+        return self._current(CAPTIONS, captions_of, space)
 
-    def phrases(self) -> TextSet:
+    def phrases(self, space: str) -> TextSet:
         """The bundled phrases.  Raises EncoderError."""
-        return self._current(PHRASES, lambda _: dict.fromkeys(phrases.load(), ()))
+        return self._current(PHRASES, lambda _: dict.fromkeys(phrases.load(), ()), space)
 
-    def _current(self, what: str, gather: Callable[[Snapshot], Mapping[str, Sequence[int]]]) -> TextSet:
+    def _current(self, what: str, gather: Callable[[Snapshot], Mapping[str, Sequence[int]]], space: str) -> TextSet:
         with self._lock:
-            with self._store.snapshot() as snapshot:
-                read_at, named = snapshot.txn_id, snapshot.derived(what)
+            if space != self._space:
+                self._space, self._last = space, {}
+            with self._store.snapshot(space) as snapshot:
+                read_at, named, of = snapshot.txn_id, snapshot.derived(what), snapshot.space
                 known = self._known(what, snapshot, named)
                 if known is not None and self._last[what][1] == read_at:
                     return known
@@ -56,7 +64,7 @@ class TextSets:
             if known is not None and same(known, wanted):
                 self._keep(what, known, read_at, named)
                 return known
-            return self._embedded(what, wanted, known, read_at)
+            return self._embedded(what, wanted, known, read_at, of)
 
     def _known(self, what: str, snapshot: Snapshot, named: Derived | None) -> TextSet | None:
         """The set that this object used last, or the one that the metadata names, whichever is newer."""
@@ -73,7 +81,10 @@ class TextSets:
             return self._last[what][2]
         return None
 
-    def _embedded(self, what: str, wanted: Mapping[str, Sequence[int]], known: TextSet | None, read_at: int) -> TextSet:
+    def _embedded(
+        self, what: str, wanted: Mapping[str, Sequence[int]], known: TextSet | None, read_at: int, of: Space
+    ) -> TextSet:
+        encoder = unpack_encoder(of.encoder)
         at = {} if known is None else {text: row for row, text in enumerate(known.texts())}
         fresh = [text for text in wanted if text not in at]
         if len(fresh) >= _WORTH_SAYING:
@@ -82,13 +93,13 @@ class TextSets:
         try:
             for first in range(0, len(fresh), _BATCH):
                 batch = fresh[first : first + _BATCH]
-                done |= zip(batch, self._encode(batch).astype(np.float16), strict=True)
+                done |= zip(batch, self._encode(encoder, batch).astype(np.float16), strict=True)
         except BaseException:
             # What was embedded before an interruption is not embedded again.
             if len(done) >= _WORTH_SAYING:
-                self._keep(what, _joined(wanted, at, known, done, self._store.encoder_info.dim), 0, None)
+                self._keep(what, _joined(wanted, at, known, done, of.dim), 0, None)
             raise
-        made = _joined(wanted, at, known, done, self._store.encoder_info.dim)
+        made = _joined(wanted, at, known, done, of.dim)
         self._keep(what, made, read_at, None)
         return made
 
@@ -97,10 +108,10 @@ class TextSets:
         self._last[what] = ("" if named is None else named.name, read_at, made)
         with suppress(IndexLocked, IndexNotWritable), self._writer() as store:
             if named is not None:
-                publishing.confirm(store, what, named, read_at)
+                publishing.confirm(store, what, named, read_at, self._space)
             else:
-                publishing.publish(store, what, made.write, read_at)
-        with suppress(IndexCorrupt), self._store.snapshot() as snapshot:
+                publishing.publish(store, what, made.write, read_at, self._space)
+        with suppress(IndexCorrupt), self._store.snapshot(self._space) as snapshot:
             now = snapshot.derived(what)
             if now is not None and now.as_of == snapshot.txn_id:
                 self._last[what] = (now.name, snapshot.txn_id, made)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,18 +28,15 @@ def unlock(network: Any, what: str, lora_rank: int) -> Locked:
     network.requires_grad_(True)
     locked = Locked("no", "no")
     try:
-        if what == "text":
-            network.lock_image_tower(unlocked_groups=0)
-            locked = Locked("whole", "no")
-        elif what == "image":
-            network.lock_text_tower(unlocked_layers=0)
-            locked = Locked("no", "whole")
+        if what in ("image", "text"):
+            _one_tower(network, what)
+            locked = Locked("whole", "no") if what == "text" else Locked("no", "whole")
         elif what == "heads":
-            _last(network, 1)
+            _last(network, 0)
             simple = all(isinstance(p, nn.Parameter) for p in projections(network))
             locked = Locked("projection", "projection") if simple else locked
         elif what.startswith("last:"):
-            _last(network, 1 + int(what.removeprefix("last:")))
+            _last(network, int(what.removeprefix("last:")))
         elif what == "lora":
             from vsearch.train.lora import inject
 
@@ -50,9 +49,43 @@ def unlock(network: Any, what: str, lora_rank: int) -> Locked:
     return locked
 
 
-def _last(network: Any, groups: int) -> None:
-    network.lock_image_tower(unlocked_groups=groups)
-    network.lock_text_tower(unlocked_layers=groups)
+def _one_tower(network: Any, what: str) -> None:
+    # open_clip's own locks leave the projections of timm's towers and of transformers' unlocked
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(name.startswith("visual.") == (what == "image"))
+
+
+def _last(network: Any, blocks: int) -> None:
+    """Lock all but the last blocks of both towers and what comes after them: attention that pools, projections."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # open_clip's way to timm is deprecated
+        if hasattr(network.visual, "attnpool"):
+            _last_of_resnet(network.visual, blocks)
+        else:
+            network.lock_image_tower(unlocked_groups=1 + blocks)
+    if hasattr(getattr(network, "text", None), "config"):  # a tower of transformers
+        _last_of_stack(network.text.transformer, blocks)
+    else:
+        network.lock_text_tower(unlocked_layers=1 + blocks)
+
+
+def _last_of_resnet(visual: Any, blocks: int) -> None:
+    every = [block for stage in (visual.layer1, visual.layer2, visual.layer3, visual.layer4) for block in stage]
+    visual.requires_grad_(False)
+    _unlock([visual.attnpool, *every[max(0, len(every) - blocks) :]])
+
+
+def _last_of_stack(transformer: nn.Module, blocks: int) -> None:
+    every = next((list(module) for module in transformer.modules() if isinstance(module, nn.ModuleList)), None)
+    if every is None:
+        raise NotImplementedError("its text tower has no layers one above the other")
+    transformer.requires_grad_(False)
+    _unlock(every[max(0, len(every) - blocks) :])
+
+
+def _unlock(modules: Iterable[nn.Module]) -> None:
+    for module in modules:
+        module.requires_grad_(True)
 
 
 def projections(network: Any) -> tuple[Any, Any]:

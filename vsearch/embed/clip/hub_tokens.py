@@ -29,7 +29,10 @@ PROBES = (
 
 
 class HubTokens:
-    """Texts to tokens of a fixed length, as open_clip's ``HFTokenizer`` makes them.  Thread-safe."""
+    """Texts to tokens of a fixed length, as open_clip's ``HFTokenizer`` makes them.  Thread-safe.
+
+    pad: the token that fills a text up.
+    """
 
     def __init__(self, path: Path, text: Text, side: str) -> None:
         """path: of ``tokenizer.json``, with its settings beside it.  side: where it is padded.  Raises EncoderError."""
@@ -44,6 +47,7 @@ class HubTokens:
             raise EncoderError(
                 f"{path}: there is no token to pad with, so it is no tokenizer for {self.context} tokens"
             )
+        self.pad = pad
         self._tokenizer.enable_padding(length=self.context, pad_id=pad, pad_token=padding, direction=side)
         self._tokenizer.enable_truncation(self.context, direction=str(settings.get("truncation_side", "right")))
         stripped = options is not None and options.strip_sep_token

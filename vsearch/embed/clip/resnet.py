@@ -83,14 +83,21 @@ class ResNet(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Embed normalised pixels."""
+        out: Tensor = self.attnpool(self._places(pixels))
+        return out
+
+    def unpooled(self, pixels: Tensor) -> Tensor:
+        """What the last stage gives of each place, row by row from the top left: (n, places, channels)."""
+        return self._places(pixels).flatten(2).transpose(1, 2)
+
+    def _places(self, pixels: Tensor) -> Tensor:
         x = functional.relu(self.bn1(self.conv1(pixels)))
         x = functional.relu(self.bn2(self.conv2(x)))
         x = functional.relu(self.bn3(self.conv3(x)))
         x = functional.avg_pool2d(x, 2)
         for number in range(1, 5):
             x = self.get_submodule(f"layer{number}")(x)
-        out: Tensor = self.attnpool(x)
-        return out
+        return x
 
 
 def _smaller(x: Tensor, stride: int) -> Tensor:

@@ -108,6 +108,25 @@ class TextTower:
             out[rows] = self._together([texts[row] for row in rows])
         return out
 
+    def encode_tokens(self, tokens: Sequence[Sequence[int]]) -> tuple[Floats, NDArray[np.bool_]]:
+        """Tokens of texts to what they are before pooling, after the last norm; ``tokens`` as for ``encode``.
+
+        Returns (n, longest, width) float32, zero behind the end of a text, and (n, longest) bool: where it has a token.
+        A text ends with its end mark; where the tower is not causal nothing ends it, also not what pads it.
+        Raises EncoderError as ``encode`` does.
+        """
+        texts = [self._needed(of_text) for of_text in tokens]
+        longest = max(map(len, texts), default=0)
+        out = np.zeros((len(texts), longest, self.shape.width), np.float32)
+        there = np.arange(longest) < np.array([len(of_text) for of_text in texts], np.int64)[:, None]
+        for rows in _batches([len(of_text) for of_text in texts]):
+            x, mask = self._embedded([texts[row] for row in rows])
+            for block in self._blocks:
+                x = self._mlp(block, x + self._attend(block, x, x, mask))
+            out[rows, : x.shape[1]] = self._norm(x, *self._norm_last)
+        out[~there] = 0
+        return out, there
+
     def _needed(self, tokens: Sequence[int]) -> Sequence[int]:
         """The tokens that the vector depends on."""
         if self.shape.causal:
@@ -116,22 +135,25 @@ class TextTower:
             raise EncoderError(f"a text of {len(tokens)} tokens for a tower that reads {self.shape.context}")
         return tokens
 
-    def _together(self, texts: list[Sequence[int]]) -> Floats:
-        """Texts of about one length, by the length ascending."""
+    def _embedded(self, texts: list[Sequence[int]]) -> tuple[Floats, Floats | None]:
+        """What the first layer reads of texts by ascending length, (n, longest, width), and its mask."""
         length = len(texts[-1])
         ids = np.zeros((len(texts), length), np.int64)
         for row, of_text in enumerate(texts):
             ids[row, : len(of_text)] = of_text
         if ids.min() < 0 or ids.max() >= self.shape.vocabulary:
             raise EncoderError(f"a token beyond the {self.shape.vocabulary:,} of the vocabulary: another tokenizer")
-        last = np.array([len(of_text) - 1 for of_text in texts])
         x = self._words[ids].astype(np.float32) + self._places[:length]
         mask = np.triu(np.full((length, length), -np.inf, np.float32), 1) if self.shape.causal else None
+        return x, mask
+
+    def _together(self, texts: list[Sequence[int]]) -> Floats:
+        """Vectors of texts of about one length, by the length ascending."""
+        x, mask = self._embedded(texts)
         for block in self._blocks[:-1]:
-            x = x + self._attend(block, x, x, mask)
-            x = self._mlp(block, x)
+            x = self._mlp(block, x + self._attend(block, x, x, mask))
         # of the last layer only what becomes the vector
-        rows = np.arange(len(texts))
+        rows, last = np.arange(len(texts)), np.array([len(of_text) - 1 for of_text in texts])
         end = x[rows, last][:, None]
         mask = mask[last][:, None, None] if mask is not None else None
         end = self._mlp(self._blocks[-1], end + self._attend(self._blocks[-1], end, x, mask))

@@ -122,6 +122,14 @@ class VisionTransformer(nn.Module):
         out: Tensor = x
         return out
 
+    def unpooled(self, pixels: Tensor) -> Tensor:
+        """The patches alone after the last norm, row by row from the top left: (n, patches, width)."""
+        out: Tensor = self.norm_last(self._patches_of(self.tokens(pixels)))
+        return out
+
+    def _patches_of(self, x: Tensor) -> Tensor:
+        return x[:, int(self.shape.class_token) :]
+
     def _pooled(self, x: Tensor) -> Tensor:
         if self.pool is not None:
             pooled: Tensor = self.pool(self.norm_last(x))
@@ -129,7 +137,7 @@ class VisionTransformer(nn.Module):
         if self.shape.pool == "tok":  # a norm is of each token by itself
             out: Tensor = self.norm_last(x[:, 0])
             return out
-        patches = x[:, int(self.shape.class_token) :]
+        patches = self._patches_of(x)
         mean: Tensor = self.norm_last(patches.mean(1)) if self.shape.norm_pooled else self.norm_last(patches).mean(1)
         return mean
 
