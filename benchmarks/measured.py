@@ -14,7 +14,10 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from memory import Peak
 
 # of this machine, of a build, or of the benchmark itself; users have none of them
 _NOT_A_USERS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OMP_NUM_THREADS", "PYTHONDONTWRITEBYTECODE")
@@ -41,7 +44,7 @@ def measure(command: Sequence[str], folder: Path | None = None, **environment: s
     """Run a command to its end.  folder: where it runs.  Raises RuntimeError with its last words when it fails."""
     with tempfile.NamedTemporaryFile("r", suffix=".json") as figures:
         run = subprocess.run(
-            [sys.executable, "-I", "-S", __file__, figures.name, *command],
+            _started(command, figures.name),
             env=user_environment(**environment),
             cwd=folder,
             stdout=subprocess.DEVNULL,
@@ -51,6 +54,19 @@ def measure(command: Sequence[str], folder: Path | None = None, **environment: s
         if run.returncode:
             raise RuntimeError(f"{' '.join(command)} ended with {run.returncode}: {run.stderr[-2000:]}")
         return Usage(**json.load(figures))
+
+
+def measure_all(command: Sequence[str], **environment: str) -> tuple[Usage, Peak]:
+    """The same, and the most memory of all of its processes together.  Raises CalledProcessError when it fails."""
+    from memory import peak_of  # the small process does without
+
+    with tempfile.NamedTemporaryFile("r", suffix=".json") as figures:
+        peak = peak_of(_started(command, figures.name), user_environment(**environment))
+        return Usage(**json.load(figures)), peak
+
+
+def _started(command: Sequence[str], figures: str) -> list[str]:
+    return [sys.executable, "-I", "-S", __file__, figures, *command]
 
 
 def least(usages: Sequence[Usage]) -> Usage:
