@@ -30,6 +30,7 @@ import http_client
 import random_clip
 from captioned import flickr8k
 from clip_commands import Commands
+from clip_tables import encoder_tables, readme_table
 from clip_targets import beside_targets
 from measured import Usage, least, user_environment
 from peer import PEERS, CannotInstall
@@ -51,10 +52,10 @@ _ADJECTIVES = "red blue old small wooden wet bright round soft empty".split()
 _NOUNS = "dog cat boat tree house river child bread lamp road".split()
 
 
-def run(quick: bool) -> Figures:
-    """Measure; quick takes ViT-B-32 only."""
+def run(quick: bool, size: int = 1000) -> Figures:
+    """Measure; quick takes ViT-B-32 only.  size: pictures to index."""
     folders = {name: str(random_clip.model_folder(name)) for name in (QUICK_MODELS if quick else MODELS)}
-    rounds, pictures = (2, 64) if quick else (5, 1000)
+    rounds, pictures = (2, 64) if quick else (4, size)
     with tempfile.TemporaryDirectory(prefix="vsearch-clip-") as name:
         scratch = Path(name)
         figures: Figures = {"origin": collect(scratch / "photos", pictures)}
@@ -67,28 +68,35 @@ def run(quick: bool) -> Figures:
             )
             for model in ("mini", *folders)
         }
-        figures["index"] = {model: of_model.index() for model, of_model in commands.items()}
-        figures |= _commands(commands, scratch, figures, rounds)
-        figures |= _in_one_process(folders, scratch, 3 * rounds)
-        figures["served"] = _served(commands, 3.0 if quick else 10.0)
-        figures["stages"] = _stages(commands, rounds)
+        parts: tuple[Callable[[], Figures], ...] = (
+            lambda: {"index": {model: of_model.index() for model, of_model in commands.items()}},
+            lambda: _commands(commands, scratch, rounds),
+            lambda: _in_one_process(folders, scratch, 3 * rounds),
+            lambda: {"served": _served(commands, 3.0 if quick else 5.0)},
+            lambda: {"stages": _stages(commands, rounds)},
+        )
+        for part in parts:
+            measured = part()
+            print(json.dumps(measured), file=sys.stderr, flush=True)
+            figures |= measured
     figures["targets"] = beside_targets(figures)
     return figures
 
 
-def _commands(commands: dict[str, Commands], scratch: Path, figures: Figures, rounds: int) -> Figures:
+def _commands(commands: dict[str, Commands], scratch: Path, rounds: int) -> Figures:
     """Every cold command of every encoder in turn, and those of rclip; the first turn, which writes caches, apart."""
     ways: dict[str, dict[str, Callable[[], Usage]]] = {name: {} for name in COMMANDS}
     for model, of_model in commands.items():
         ways["cold sentence"][model] = lambda of_model=of_model: of_model.sentence(SENTENCE)
         ways["cold picture"][model] = of_model.image
         ways["one new picture"][model] = of_model.index_again
+    left_out: Figures = {}
     try:
         rclip = Rclip(scratch / "few", scratch)
         ways["cold sentence"]["rclip"] = lambda: rclip.query(SENTENCE)
         ways["cold picture"]["rclip"] = lambda: rclip.query(str(_a_picture(scratch / "few")))
     except CannotInstall as error:
-        figures["rclip left out"] = str(error)
+        left_out["rclip left out"] = str(error)
     usages: dict[tuple[str, str], list[Usage]] = {}
     for number in range(1 + rounds):
         for photos in (scratch / "few", scratch / "photos"):
@@ -98,7 +106,8 @@ def _commands(commands: dict[str, Commands], scratch: Path, figures: Figures, ro
                 usage = command()
                 if number:
                     usages.setdefault((name, model), []).append(usage)
-    return {name: _beside_mini({model: least(usages[name, model]) for model in of}) for name, of in ways.items()}
+    rows = {name: _beside_mini({model: least(usages[name, model]) for model in of}) for name, of in ways.items()}
+    return left_out | rows
 
 
 def _a_picture(photos: Path) -> Path:
@@ -167,3 +176,8 @@ def _stages(commands: dict[str, Commands], rounds: int) -> dict[str, Figures]:
 def tables(figures: Figures) -> list[str]:
     """A table of each part."""
     return [line for part in PARTS if part in figures for line in (f"{part}:", "", *table(figures[part]))]
+
+
+def pages(figures: Figures) -> dict[str, list[str]]:
+    """What the project's pages show of them."""
+    return {"README.md": readme_table(figures), "docs/encoders.md": encoder_tables(figures)}
