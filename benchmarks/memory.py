@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,10 +56,13 @@ class Peak(NamedTuple):
     anonymous: float
 
 
-def peak_of(command: Sequence[str]) -> Peak:
-    """Run a command to its end.  Raises CalledProcessError when it fails."""
+def peak_of(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Peak:
+    """Run a command to its end.  environment: its own, unless it is this one.
+
+    Raises CalledProcessError when it fails.
+    """
     peak = (0, 0)
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment) as process:
         while process.poll() is None:
             now = held(process.pid)
             peak = max(peak[0], now[0]), max(peak[1], now[1])

@@ -1,11 +1,12 @@
 """A CLIP of real size with random weights: speed does not depend on what the weights are.
 
-Kept in .bench: as open_clip's local-dir, and the same image tower as ONNX, where rclip looks for its own.
+Kept in .bench: as open_clip's local-dir, and the same towers as ONNX, where rclip looks for its own.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import warnings
 from pathlib import Path
@@ -13,10 +14,15 @@ from random import Random
 
 from venvs import CACHE, python_of
 
+from vsearch.embed.clip.tokens import VOCABULARY
+from vsearch.embed.weights import package_folder
+
 SEED = 0
 _PLAIN = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 RCLIP_MODEL = "ViT-B-32-256-datacomp_s34b_b86k"  # rclip's architecture, and the folder in which it looks for it
+
+_TOWERS = {"visual": "encode_image", "textual": "encode_text"}  # rclip's names and open_clip's
 
 
 def model_folder(name: str) -> Path:
@@ -92,16 +98,20 @@ def _tokenizer(folder: Path, words: int = 256_000) -> None:
 
 
 def rclip_folder(name: str) -> Path:
-    """What rclip's RCLIP_DATADIR has to be for it to use the same image tower; made unless it is there."""
+    """What rclip's RCLIP_DATADIR has to be for it to use the same towers; made unless it is there."""
     folder = CACHE / "rclip"
-    visual = folder / RCLIP_MODEL / "visual.onnx"
-    if not visual.is_file():
-        visual.parent.mkdir(parents=True, exist_ok=True)
-        _export(model_folder(name), visual)
+    missing = [tower for tower in _TOWERS if not (folder / RCLIP_MODEL / f"{tower}.onnx").is_file()]
+    if missing:
+        (folder / RCLIP_MODEL).mkdir(parents=True, exist_ok=True)
+        _export(model_folder(name), folder / RCLIP_MODEL, missing)
+    vocabulary = folder / "tokenizer" / VOCABULARY
+    if not vocabulary.is_file():
+        vocabulary.parent.mkdir(exist_ok=True)
+        shutil.copyfile(Path(package_folder("open_clip")) / VOCABULARY, vocabulary)
     return folder
 
 
-def _export(source: Path, target: Path) -> None:
+def _export(source: Path, target: Path, towers: list[str]) -> None:
     import torch
 
     sys.path += [str(path) for path in python_of("rclip").parents[1].glob("lib/python*/site-packages")]  # for onnx
@@ -110,17 +120,20 @@ def _export(source: Path, target: Path) -> None:
         warnings.simplefilter("ignore")
         import open_clip
 
-        tower = open_clip.create_model(f"local-dir:{source}").visual.eval()
-        size = tower.image_size[0]
-        temporary = target.with_suffix(".tmp")
-        torch.onnx.export(
-            tower,
-            (torch.zeros(2, 3, size, size),),
-            str(temporary),
-            input_names=["input"],
-            output_names=["output"],
-            dynamic_axes={"input": {0: "n"}, "output": {0: "n"}},
-            opset_version=17,
-            dynamo=False,
-        )
-    temporary.rename(target)
+        model = open_clip.create_model(f"local-dir:{source}").eval()
+        size = model.visual.image_size[0]
+        inputs = {"visual": torch.zeros(2, 3, size, size), "textual": open_clip.get_tokenizer("ViT-B-32")(["a", "b"])}
+        for tower in towers:
+            temporary = target / f"{tower}.tmp"
+            model.forward = getattr(model, _TOWERS[tower])
+            torch.onnx.export(
+                model,
+                (inputs[tower],),
+                str(temporary),
+                input_names=["input"],
+                output_names=["output"],
+                dynamic_axes={"input": {0: "n"}, "output": {0: "n"}},
+                opset_version=17,
+                dynamo=False,
+            )
+            temporary.rename(target / f"{tower}.onnx")

@@ -3,7 +3,7 @@
 benchmarks/run.py ingest --quick     a short form, kept as results/ingest-quick.json
 benchmarks/run.py ingest --json      the full form; prints one JSON object and nothing else
 benchmarks/run.py ann --size 200000 --peers hnswlib,scann     vectors, and libraries beside vsearch
-benchmarks/run.py report             writes benchmarks/README.md from results/*.json
+benchmarks/run.py report             writes benchmarks/README.md, and blocks of other pages, from results/*.json
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from machine import describe
+from pages import filled
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
@@ -75,6 +76,16 @@ def report() -> str:
     return "\n".join(lines)
 
 
+def fill_pages(root: Path) -> None:
+    """Write what suites want of their full results on other pages; root: the folder that those are named from."""
+    for suite in SUITES:
+        module, path = importlib.import_module(f"suites.{suite}"), RESULTS / f"{suite}.json"
+        if hasattr(module, "pages") and path.is_file():
+            for name, lines in module.pages(json.loads(path.read_text(encoding="utf-8"))["figures"]).items():
+                page = root / name
+                page.write_text(filled(page.read_text(encoding="utf-8"), suite, lines), encoding="utf-8")
+
+
 def _about(suite: str) -> str:
     """The suite's own words on what it measures; a result may come from a tool that is not a suite."""
     return (importlib.import_module(f"suites.{suite}").__doc__ or "").strip() if suite in SUITES else ""
@@ -86,13 +97,14 @@ def main() -> None:
     parser.add_argument("suite", choices=[*SUITES, "report"])
     parser.add_argument("--quick", action="store_true", help="a short form: minutes, not more")
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
-    parser.add_argument("--size", type=int, metavar="N", help="ann: how many vectors")
+    parser.add_argument("--size", type=int, metavar="N", help="ann: how many vectors; clip: how many pictures")
     parser.add_argument("--peers", metavar="A,B", help="ann: of faiss, hnswlib, usearch, scann, autofaiss")
     parser.add_argument("--recipe", metavar="NAME", help="ann: how vsearch builds; default: opq-ivf-pq")
     parser.add_argument("--encoder", metavar="PATH", help="confidence, feedback: instead of mini")
     args = parser.parse_args()
     if args.suite == "report":
         (HERE / "README.md").write_text(report(), encoding="utf-8")
+        fill_pages(HERE.parent)
         return
     options = {"size": args.size, "peers": args.peers.split(",") if args.peers else None, "recipe": args.recipe}
     options["encoder"] = args.encoder

@@ -18,13 +18,12 @@ import itertools
 import json
 import os
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ import http_client
 import numpy as np
 from http_client import Request
 from numpy.typing import NDArray
+from servers import serving
 
 import vsearch
 from vsearch.index import Index
@@ -49,7 +49,7 @@ def run(quick: bool) -> Figures:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "bench.vsearch"
         rows = _make(place, count)
-        with _server(place) as (port, pid):
+        with serving(place) as (port, pid):
             figures: Figures = {"vectors": count, "dimensions": rows.shape[1]}
             figures |= _overhead(place, port, 50 if quick else 300)
             for name, clients in itertools.product(("text", "cached text", "similar"), (1, 64)):
@@ -69,19 +69,6 @@ def _make(place: Path, count: int) -> NDArray[np.float32]:
         index.add_vectors([f"v{n}".encode() for n in range(count)], rows.astype(np.float32))
         with index.store.snapshot() as snapshot:
             return snapshot.vectors(np.arange(count))
-
-
-@contextmanager
-def _server(place: Path) -> Iterator[tuple[int, int]]:
-    run = [sys.executable, "-m", "vsearch", "serve", os.fspath(place), "--port", "0", "--no-token"]
-    with subprocess.Popen(run, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        address = process.stderr.readline().split()[-1]
-        threading.Thread(target=process.stderr.read, daemon=True).start()
-        try:
-            yield int(address.rsplit(":", 1)[1].strip("/")), process.pid
-        finally:
-            process.terminate()
 
 
 _texts = (f"{a} {b} {c} {n}" for n in itertools.count() for a, b, c in itertools.product(WORDS, WORDS, WORDS))

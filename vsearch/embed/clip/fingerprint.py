@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vsearch.embed.clip.tensors import Weights
 from vsearch.remembered import CACHE
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 KIND = "weights-hash"
+PIECE = 1 << 23  # numbers that are read at a time: a tensor of half a gigabyte is never in memory as a whole
 
 
 def weights_hash(weights: Weights, prefix: str) -> str:
@@ -29,9 +26,12 @@ def weights_hash(weights: Weights, prefix: str) -> str:
         return known
     digest = hashlib.sha256()
     for name, tensor in sorted((network_name(name, prefix), weights.stored(name)) for name in weights.names):
-        array = tensor.astype(np.float32) if tensor.dtype.kind == "f" else tensor
-        digest.update(f"{name} torch.{_KINDS[array.dtype.str]} {array.shape}\n".encode())
-        digest.update(_bytes(array))
+        kind = np.dtype(np.float32) if tensor.dtype.kind == "f" else tensor.dtype
+        digest.update(f"{name} torch.{_KINDS[kind.str]} {tensor.shape}\n".encode())
+        flat = tensor.reshape(-1)
+        for at in range(0, len(flat), PIECE):
+            digest.update(np.ascontiguousarray(flat[at : at + PIECE], kind).view(np.uint8).data)
+            weights.release()
     CACHE.remember(KIND, key, digest.hexdigest())
     return digest.hexdigest()
 
@@ -50,7 +50,3 @@ def network_name(name: str, prefix: str) -> str:
 
 
 _KINDS = {"<f4": "float32", "<i8": "int64", "<i4": "int32", "|u1": "uint8", "|b1": "bool"}
-
-
-def _bytes(array: NDArray[np.generic]) -> memoryview:
-    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data

@@ -60,3 +60,6 @@ class PickledFile:
         if shape and array.shape != shape:
             raise EncoderError(f"{self.path}: the tensor {name} has the shape {array.shape}, where {shape} is wanted")
         return np.asarray(array, np.float32)
+
+    def release(self) -> None:
+        """Does nothing: the mapping is torch's, and its pages are the system's to take back."""

@@ -54,6 +54,9 @@ class Weights(Protocol):
     def floats(self, name: str, *shape: int) -> NDArray[np.float32]:
         """A tensor as float32.  shape: what it must have, if given.  Raises EncoderError."""
 
+    def release(self) -> None:
+        """Let go of the memory that holds what was read so far; arrays stay valid, and read the file again."""
+
 
 class TensorFile:
     """A safetensors file.  Thread-safe; the mapping lives as long as any array taken from it."""
@@ -118,6 +121,10 @@ class TensorFile:
         if shape and array.shape != shape:
             raise self._damaged(f"the tensor {name} has the shape {array.shape}, where {shape} is wanted")
         return np.asarray(array, np.float32)
+
+    def release(self) -> None:
+        """Let go of the memory that holds what was read so far; arrays stay valid, and read the file again."""
+        self._map.madvise(mmap.MADV_DONTNEED)
 
 
 def open_weights(path: Path) -> Weights:
