@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.durability.zygote import Zygote
+from tests.durability.zygote import Ended, Zygote
 
 # torch before faiss: each brings its own OpenMP
 MODULES = ("torch", "vsearch.cli.app", "vsearch.index", "vsearch.present", "vsearch.embed.lite2", "vsearch.build")
@@ -49,6 +49,11 @@ def run(*words: str | bytes | Path, cwd: Path, stdin: bytes = b"") -> tuple[int,
         ended = _zygote().call("tests.forked:typed", **told)
         assert ended.ok, ended
         return ended.value, golden(files["stdout"].read_bytes(), cwd), golden(files["stderr"].read_bytes(), cwd)
+
+
+def call(job: str, **args: Any) -> Ended:
+    """Run another job, ``module:function`` of JSON arguments, in a fork; tells of the signal that killed it."""
+    return _zygote().call(job, **args)
 
 
 @cache

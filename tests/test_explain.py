@@ -12,6 +12,7 @@ import pytest
 
 import vsearch
 from vsearch.ann import AnnIndex
+from vsearch.ann.codes import decoded
 from vsearch.errors import QueryError
 from vsearch.index import Index
 from vsearch.recipe import SearchSettings
@@ -87,6 +88,23 @@ def test_the_list_and_the_code_are_those_that_faiss_holds(given: Index, factory:
             assert told.code_score == pytest.approx(float(xq[0] @ coded), abs=1e-5)
         errors.append(told.code_error)
     assert all(e is not None and 0 < e < 0.9 for e in errors)
+
+
+@pytest.mark.parametrize("factory", ["IVF8,PQ8x4fsr", "IVF8,PQ8x4fs", "IVF8,PQ7x4fsr", "OPQ8,IVF8,PQ8x4fsr"])
+def test_the_codes_of_a_fast_scan_index_read_from_a_file_are_those_of_the_one_that_was_made(factory: str):
+    dim = 14 if "PQ7" in factory else DIM
+    fresh = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
+    fresh.train(rows(N, 0)[:, :dim])
+    fresh.add(rows(N, 0)[:, :dim])
+    lists = faiss.extract_index_ivf(fresh)
+    # FAISS decodes those of an index that it has just made; of one that it has read, it would end the process.
+    truth = [np.zeros(dim, np.float32) for _ in range(lists.invlists.list_size(3))]
+    for row, out in enumerate(truth):
+        lists.reconstruct_from_offset(3, row, faiss.swig_ptr(out))
+    read = faiss.deserialize_index(faiss.serialize_index(fresh))
+    assert len(truth) > 32  # of more than one block
+    found = [decoded(AnnIndex.of(read, N).core, 3, row) for row in range(len(truth))]
+    np.testing.assert_array_equal(found, truth)
 
 
 def test_a_picture_is_probed_exactly_when_faiss_finds_it(given: Index):

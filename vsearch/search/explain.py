@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vsearch.ann import AnnIndex
+from vsearch.ann.codes import decoded
 from vsearch.ann.library import faiss
 from vsearch.errors import QueryError
 from vsearch.store import Snapshot
@@ -107,7 +108,7 @@ def _coded(ann: AnnIndex, vector: Matrix, xq: Matrix, id: int, settings: Any) ->
     place = int(np.flatnonzero(order == cell.number)[0]) + 1
     nprobe = min(settings.nprobe, lists.nlist)
     told |= {"cell": cell.number, "cell_rank": place, "nprobe": nprobe, "probed": place <= nprobe}
-    coded = _decoded(lists, cell)
+    coded = decoded(lists, cell.number, cell.row)
     if coded is not None:
         true = _mapped(ann.index, vector)
         told["code_error"] = float(np.linalg.norm(true - coded) / np.linalg.norm(true))
@@ -128,17 +129,6 @@ def _find(lists: Any, id: int) -> _Cell | None:
         if len(rows):
             return _Cell(number, int(rows[0]))
     return None
-
-
-def _decoded(lists: Any, cell: _Cell) -> Matrix | None:
-    """What the code of a picture stands for; None for kinds that cannot tell."""
-    library = faiss()
-    out = np.zeros(lists.d, np.float32)
-    try:
-        lists.reconstruct_from_offset(cell.number, cell.row, library.swig_ptr(out))
-    except RuntimeError:
-        return None
-    return out
 
 
 def _mapped(index: Any, vector: Matrix) -> Matrix:
