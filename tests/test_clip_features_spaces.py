@@ -8,6 +8,7 @@ from clip_truth import KINDS, Truth, close
 
 import vsearch
 from vsearch.embed import load_encoder
+from vsearch.search import Request
 
 pytestmark = pytest.mark.usefixtures("float32")
 
@@ -79,11 +80,11 @@ def test_an_index_of_clip_goes_to_mini(clip_models, made, tmp_path):
 def test_captions_for_a_query_from_before_the_change_are_those_of_its_own_space(clip_models, made, tmp_path):
     shutil.copytree(made / "x.vsearch", tmp_path / "x.vsearch")
     with vsearch.open(tmp_path / "x.vsearch", write=True) as index:
-        told = index._embed("night")
+        xq, space = index._searcher.vector(Request("night"))
         index.change_encoder(str(clip_models["CLIP"]))
-        late = {hit.caption: hit.score for hit in index._captions(told, 8)}
+        late = {hit.caption: hit.score for hit in index._captions(xq, space, 8)}
     rows = load_encoder("mini").encode_texts(CAPTIONS)
-    np.testing.assert_allclose([late[text] for text in CAPTIONS], rows @ told.vector[0], atol=2e-3)
+    np.testing.assert_allclose([late[text] for text in CAPTIONS], rows @ xq[0], atol=2e-3)
     # and what was embedded for it is not taken for vectors of the space that answers now
     with vsearch.open(tmp_path / "x.vsearch") as index:
         truth = Truth(clip_models["CLIP"], stored(index)[0])
