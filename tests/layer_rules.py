@@ -11,7 +11,7 @@ PACKAGE = ROOT / "vsearch"
 
 FLOORS = {
     -1: ("errors", "types", "bounds", "half", "scan"),
-    0: ("members",),
+    0: ("members", "arguments"),
     1: ("sources", "decode", "files", "compare", "phrases", "prompts", "recipe", "recipes", "present"),
     2: ("remembered",),
     3: ("embed", "store", "ann", "exact", "moving", "results"),

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
+from vsearch.arguments import check_choice, check_ids, numbers_of, whole_number
 from vsearch.confidence import Background, Backgrounds, unknown
 from vsearch.errors import DimensionMismatch, QueryError
 from vsearch.explain import Explanation, explain
 from vsearch.feedback import refined
 from vsearch.filters import Columns
 from vsearch.generations import Generations
-from vsearch.hits import Found, check_confidence, check_k, distinct, shown
+from vsearch.hits import Found, check_confidence, check_k, check_modality, distinct, shown
 from vsearch.paging import older, pages, window
 from vsearch.query import Decode, Embedded, decode_alone, embed, unit
 from vsearch.recipe import Modality
@@ -85,6 +86,8 @@ class Asking:
         """
         check_k(k, offset)
         check_confidence(min_confidence)
+        check_choice(target, get_args(Target), "target")
+        check_modality(modality)
         told = self._embed(query, include_query, more, less)
         if target == "captions":
             if where is not None or offset:
@@ -125,6 +128,7 @@ class Asking:
         """
         check_k(page)
         check_confidence(min_confidence)
+        check_modality(modality)
         told = self._embed(query, include_query, more, less)
         asked = modality or told.modality
 
@@ -147,7 +151,9 @@ class Asking:
         Returns scores (nq, k) float32, cosine in [-1, 1], highest first; ids (nq, k) int64, -1 where fewer than k
         exist.  Raises DimensionMismatch, QueryError, FilterError, IndexClosed.
         """
-        xq = np.atleast_2d(np.asarray(xq, np.float32))
+        check_k(k)
+        check_modality(modality)
+        xq = np.atleast_2d(numbers_of(xq, "query vectors").astype(np.float32, copy=False))
         with self._store.snapshot() as snapshot:
             if xq.ndim != 2 or xq.shape[1] != snapshot.space.dim:
                 raise DimensionMismatch(
@@ -167,7 +173,9 @@ class Asking:
         Compares the query with everything, and looks through the lists of the FAISS index: slow, and exact.
         Raises QueryError for an unknown id, and what ``search`` raises.
         """
-        told = self._embed(query)
+        check_k(k)
+        check_modality(modality)
+        told, id = self._embed(query), whole_number(id, "an id")
         asked = modality or told.modality
         with self._store.snapshot(told.space) as snapshot:
             _, ids = self._find(snapshot, told.vector, k, asked, told.exclude)
@@ -228,6 +236,7 @@ class Asking:
     ) -> Embedded:
         told = query if isinstance(query, Query) else Query(query)
         found = embed(told, self._store, self._encoder_of, include_query, self._decode)
+        more, less = check_ids(more, "more"), check_ids(less, "less")
         if more or less:
             with self._store.snapshot(found.space) as snapshot:
                 found = refined(snapshot, found, more, less)

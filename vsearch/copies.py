@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vsearch import duplicates
+from vsearch.arguments import check_number
 from vsearch.asking import Asking
 from vsearch.duplicates import Duplicates, Keep
 from vsearch.errors import QueryError
@@ -33,6 +34,8 @@ class Copies(Asking):
         Nothing is changed: the result is a plan for ``move_duplicates``.
         Raises QueryError, EncoderError, IndexCorrupt.
         """
+        if threshold is not None:
+            check_number(threshold, "threshold")
         if threshold is not None and not -1 <= threshold <= 1:
             raise QueryError(f"a threshold of {threshold}; it is a cosine, as 0.9")
 

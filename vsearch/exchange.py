@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from vsearch import export
+from vsearch.arguments import written
 from vsearch.asking import Asking
 from vsearch.embed.external import is_external
+from vsearch.errors import SourceError
 from vsearch.export import ExportReport
 from vsearch.ingest import EmbeddedReport, add_embedded
 from vsearch.sources import EmbeddedSource
@@ -38,6 +40,11 @@ class Exchange(Asking):
         Raises DimensionMismatch, EncoderMismatch when more than a tenth of the cosines are below 0.99, SourceError,
         EncoderError, IndexNotWritable, DiskFull.
         """
+        if not isinstance(source, EmbeddedSource):
+            raise SourceError(
+                f"vectors come from vsearch.clip_retrieval or vsearch.vector_file, and not from {written(source)}; "
+                "arrays are added by add_vectors"
+            )
         encoder = None if is_external(self._store.encoder_info.name) else self.encoder
         report = add_embedded(self._store, source, encoder, progress)
         self.columns.refresh()

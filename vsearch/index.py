@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -13,16 +13,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vsearch.about import about
+from vsearch.arguments import check_ids, path_of
 from vsearch.confidence import Backgrounds
 from vsearch.copies import Copies
-from vsearch.embed import load_encoder, load_pinned, resolve
+from vsearch.embed import load_pinned, resolve
 from vsearch.embed.external import is_external
+from vsearch.embed.load import made
+from vsearch.errors import IndexNotFound, IndexNotWritable
 from vsearch.exchange import Exchange
 from vsearch.filters import Columns
 from vsearch.generations import Generations
 from vsearch.ingest import Options, RespaceOptions, add_vectors, ingest, respace
 from vsearch.mend import mend
-from vsearch.sources import Source
+from vsearch.sources import Source, as_source
 from vsearch.sources import files as pictures
 from vsearch.store import Batch, Store, maintain, spaces
 from vsearch.store.check import check as check_store
@@ -69,11 +72,12 @@ def create(path: AnyPath, encoder: str | Encoder = "auto", *, on_notice: Notice 
     Raises IndexExists, EncoderUnavailable, IndexNotWritable, DiskFull.
     """
     notice = on_notice or _silent
+    place = path_of(path, IndexNotWritable)
     if isinstance(encoder, str):
-        name, why = resolve(encoder)
+        encoder, why = resolve(encoder)
         notice(why)
-        encoder = load_encoder(name)
-    return Index(Store.create(Path(path), encoder.info), encoder, notice)
+    encoder = made(encoder)
+    return Index(Store.create(place, encoder.info), encoder, notice)
 
 
 def open_index(
@@ -85,14 +89,14 @@ def open_index(
     origin known; it must have the same fingerprint.
     A process that was forked while the index was open can neither use nor open it: close it before forking and open it
     in each process, or start processes with spawn or a fork server.
-    Raises IndexNotFound, IndexClosed, IndexLocked, FormatTooNew, IndexCorrupt, EncoderMismatch; EncoderUnknown comes
-    with the first use of an encoder that only the index names.
+    Raises IndexNotFound, IndexNotReadable, IndexClosed, IndexLocked, FormatTooNew, IndexCorrupt, EncoderMismatch;
+    EncoderUnknown comes with the first use of an encoder that only the index names.
     """
-    store = Store.open(Path(path), write=write)
+    store = Store.open(path_of(path, IndexNotFound), write=write)
     try:
         index = Index(store, None, on_notice or _silent)
         if encoder is not None:
-            index.use_encoder(load_encoder(encoder) if isinstance(encoder, str) else encoder)
+            index.use_encoder(made(encoder))
     except BaseException:
         store.close()
         raise
@@ -211,7 +215,7 @@ class Index(Words, Copies, Exchange):
 
     def add(
         self,
-        source: Source,
+        source: Source | AnyPath | Iterable[AnyPath],
         *,
         limits: Limits | None = None,
         workers: int | None = None,
@@ -224,6 +228,8 @@ class Index(Words, Copies, Exchange):
     ) -> AddReport:
         """Bring the index in line with a source: what is new or changed is embedded, what moved is recognised.
 
+        source: what ``vsearch.folder`` and its like make; or a path, or a list of paths, of folders, archives, tables
+        and pictures, each taken for what it is.
         Pictures under the source's folders that are gone leave the results but keep their vectors; ``prune``
         forgets them, above a tenth of the folder only with ``yes``.  A file that cannot be read is remembered and
         read again when it changes, or with ``retry_failed``.  Committed at least every 256 pictures or two seconds.
@@ -236,7 +242,7 @@ class Index(Words, Copies, Exchange):
 
         opening = cluster.reader if cluster is not None else None
         options = Options(limits or DecodeLimits(), workers, retry_failed, prune, yes, progress, review, opening)
-        report = ingest(self._store, lambda: self.encoder, source, options)
+        report = ingest(self._store, lambda: self.encoder, as_source(source), options)
         if report.added:
             self._note_made_with()
         self.columns.refresh()
@@ -261,7 +267,7 @@ class Index(Words, Copies, Exchange):
         batches.  Raises DimensionMismatch (shape; a row that is zero or not finite), SourceError, IndexNotWritable,
         DiskFull.
         """
-        ids = add_vectors(self._store, uris, vectors, meta or {}, progress)
+        ids = add_vectors(self._store, uris, vectors, {} if meta is None else meta, progress)
         self.columns.refresh()
         self._renew_background()
         return ids
@@ -271,9 +277,13 @@ class Index(Words, Copies, Exchange):
         self._backgrounds.renew(encode, lambda xq, modality: self.search_vectors(xq, 1, modality=modality)[0][:, 0])
 
     def remove(self, ids: Sequence[int]) -> int:
-        """Forget pictures (never their files); return how many there were."""
+        """Forget pictures (never their files) by their ids; return how many there were.
+
+        Raises QueryError for what is no list of whole numbers, IndexNotWritable, DiskFull.
+        """
+        told = dict.fromkeys(check_ids(ids))
         with self._store.snapshot() as snapshot:
-            known = [id for id in ids if snapshot.record(id) is not None]
+            known = [id for id in told if snapshot.record(id) is not None]
         self._store.commit(Batch(dropped=known))
         return len(known)
 
@@ -349,9 +359,9 @@ class Index(Words, Copies, Exchange):
         """
         from vsearch.decode import Limits as DecodeLimits
 
-        made = load_encoder(encoder) if isinstance(encoder, str) else encoder
-        report = respace(self._store, made, RespaceOptions(limits or DecodeLimits(), workers, yes, progress))
-        self._encoder = made
+        other = made(encoder)
+        report = respace(self._store, other, RespaceOptions(limits or DecodeLimits(), workers, yes, progress))
+        self._encoder = other
         self._renew_background()
         return report
 
@@ -380,7 +390,7 @@ class Index(Words, Copies, Exchange):
 
     def backup(self, destination: AnyPath) -> None:
         """Copy a consistent moment of the index to a new place, while others read and write."""
-        maintain.backup(self._store, Path(os.path.abspath(destination)))
+        maintain.backup(self._store, Path(os.path.abspath(path_of(destination, IndexNotWritable))))
 
     # Knowing
 

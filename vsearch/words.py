@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from vsearch import phrases, texts
+from vsearch.arguments import check_number
 from vsearch.asking import Asking
 from vsearch.embed.external import is_external
-from vsearch.errors import QueryError
-from vsearch.hits import check_k
+from vsearch.hits import check_confidence, check_k
 from vsearch.labels import Classifier, clear, tag
 from vsearch.projection import Projection, named, project
 from vsearch.results import Hits
@@ -72,6 +72,8 @@ class Words(Asking):
         query: a Path, a PIL image, or ``Query.like(id)`` for an indexed picture.  labels: two or more texts, or what
         ``classifier`` made of them.  Raises QueryError, DecodeError, EncoderError.
         """
+        if top is not None:
+            check_k(top)
         told = labels if isinstance(labels, Classifier) else self.classifier(labels)
         return told.names(self._embed(query).vector, top or len(told.labels))[0]
 
@@ -89,8 +91,9 @@ class Words(Asking):
         Pictures that are added later have no tags until this is called again.
         Raises QueryError, EncoderError, IndexNotWritable, DiskFull.
         """
-        if not 0 <= min_confidence <= 1 or top < 1:
-            raise QueryError(f"min_confidence {min_confidence} and top {top}; they are in [0, 1], and 1 or more")
+        check_number(min_confidence, "min_confidence")
+        check_confidence(min_confidence)
+        check_k(top)
         told = labels if isinstance(labels, Classifier) else self.classifier(labels)
         report = tag(self._store, told, least=min_confidence, top=top, progress=progress)
         self.columns.refresh()

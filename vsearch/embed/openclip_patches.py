@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from vsearch.arguments import check_texts
 from vsearch.embed.network import normalised, run, torch_errors
 from vsearch.embed.openclip import OpenClip
 from vsearch.embed.vectors import check_pixels
@@ -66,7 +67,7 @@ class OpenClipPatches:
         model = self._encoder.loaded
         device = model.pictures.placement.device
         with torch_errors():
-            ids = model.tokenizer(list(texts))
+            ids = model.tokenizer(check_texts(texts))
         there = (ids != _padding(model.tokenizer)).numpy()
 
         def forward(chunk: torch.Tensor) -> torch.Tensor:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from vsearch.errors import SourceError
 from vsearch.members.address import RAW, is_archive, is_moving
 from vsearch.members.raw import check_installed
-from vsearch.sources.archive import Archive, opened
+from vsearch.sources.archive import Archive, check_every, opened
 from vsearch.sources.look import CAPTION_SUFFIX, caption_name, captioned, item_or_failure, scan_failure
-from vsearch.sources.protocol import AnyPath, absolute
+from vsearch.sources.protocol import AnyPath, absolute, check_no_address
 from vsearch.sources.suffixes import PICTURE_SUFFIXES, suffix
 from vsearch.types import Failure, Item
 
@@ -196,6 +196,7 @@ def folder(
     Raises SourceError when there is no such folder.
     """
     root = absolute(path)
+    check_no_address(path)
     shown = os.fsdecode(root)
     if not os.path.lexists(root):
         raise SourceError(f"there is no folder {shown!r}. Check the name, and that the disk is there.")
@@ -205,6 +206,5 @@ def folder(
         raise SourceError(f"{shown!r} is an index, not a folder of pictures. Name the folder with the pictures.")
     if raw:
         check_installed()
-    if every is not None and not every > 0:
-        raise SourceError("the time between two frames must be more than 0 seconds")
+    check_every(every)
     return Folder(root, follow_links, hidden, all_files, archives, every or 0.0, raw)

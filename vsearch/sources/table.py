@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TextIO
 
+from vsearch.arguments import written
 from vsearch.errors import SourceError
 from vsearch.members.address import join
 from vsearch.sources.cells import typed
 from vsearch.sources.look import clean_caption, item_or_failure, scan_failure
-from vsearch.sources.protocol import AnyPath, absolute
+from vsearch.sources.protocol import ADDRESS, AnyPath, absolute, is_address
 from vsearch.types import Cell, Failure, Item
 
 # Bytes that are not UTF-8 pass through as lone surrogates, so that a path keeps its bytes.
@@ -157,6 +158,8 @@ def _first(reader: Iterator[list[str]], path: bytes) -> list[str]:
 
 def _look(name: bytes, base: bytes, caption: str | None, columns: dict[str, Cell]) -> Item | Failure:
     """Relative names are looked for beside the table, then in the current directory."""
+    if is_address(name):
+        return Failure(name, "scan", ADDRESS)
     beside, here = absolute(name, base), absolute(name)
     path = here if not os.path.lexists(beside) and os.path.lexists(here) else beside
     try:
@@ -171,6 +174,8 @@ def _open(path: bytes) -> TextIO:
         return open(path, encoding=ENCODING, errors=ON_ERROR, newline="")
     except OSError as error:
         raise _unreadable(path, error) from error
+    except ValueError as error:  # a zero byte
+        raise SourceError(f"{os.fsdecode(path)!r} is no possible name of a table") from error
 
 
 def _unreadable(path: bytes, error: OSError) -> SourceError:
@@ -191,6 +196,11 @@ def table(
     Raises SourceError when the table cannot be read or lacks a column.
     """
     where = absolute(path)
+    for what, name in (("path_column", path_column), ("caption_column", caption_column)):
+        if not isinstance(name, str):
+            raise SourceError(f"{what} is {written(name)}; it is the name of a column")
+    if separator is not None and not isinstance(separator, str):
+        raise SourceError(f"a separator is one character, and this is {written(separator)}")
     with _open(where) as stream:
         try:
             header = stream.readline(1 << 20)

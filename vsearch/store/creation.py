@@ -13,7 +13,7 @@ import lmdb
 import msgspec
 
 from vsearch import files
-from vsearch.errors import IndexCorrupt, IndexLocked
+from vsearch.errors import IndexCorrupt, IndexExists, IndexLocked
 from vsearch.store.environment import Environment, create_environment
 from vsearch.store.layout import Layout, format_line
 from vsearch.store.records import Head, Space, decode, encode
@@ -91,6 +91,12 @@ def unpack_space(raw: bytes, name: str) -> Space:
     if unpack_encoder(space.encoder).dim != space.dim:
         raise IndexCorrupt(f"the metadata is damaged: the space {name!r} is not as wide as its encoder's vectors")
     return space
+
+
+def refuse_what_is_there(root: Path) -> None:
+    """Raise IndexExists unless nothing is at ``root``, or an empty folder."""
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise IndexExists(f"{root}: there is something already; open it, or name another place with --index")
 
 
 def clear_scratch(root: Path) -> None:

@@ -17,7 +17,7 @@ from vsearch.half import widen
 from vsearch.store import derived, described
 from vsearch.store import live as live_ids
 from vsearch.store.batch import ArchiveState, path_key
-from vsearch.store.records import MADE_KEY, Derived, Head, Record, Space, decode, id_key, key_id, opened
+from vsearch.store.records import MADE_KEY, MOST_ID, Derived, Head, Record, Space, decode, id_key, key_id, opened
 from vsearch.store.segments import SegmentReader, damaged_rows, row_is_whole
 from vsearch.types import Details, Failure, MadeWith, Tags
 
@@ -71,6 +71,8 @@ class Snapshot:
 
     def record(self, id: int) -> Record | None:
         """The record of an id, also of a missing picture; None for one that was dropped or never given."""
+        if not 0 <= id <= MOST_ID:  # no key can be made of it
+            return None
         raw = self._txn.get(id_key(id), db=self._tables[b"item"])
         return None if raw is None else Record.unpack(raw)
 
