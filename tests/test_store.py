@@ -507,7 +507,8 @@ def test_P5_damaged_metadata_is_refused_again_after_a_writer_was_refused(store):
 def creations(root: Path) -> list[str]:
     """What eight processes that make one index at once say."""
     code = (
-        "import sys; from pathlib import Path; from vsearch.store import Store; from vsearch.errors import VsearchError\n"
+        "import sys; from pathlib import Path; from vsearch.store import Store\n"
+        "from vsearch.errors import VsearchError\n"
         "from tests.test_store import INFO\n"
         "sys.stdin.read(1)\n"
         "try: Store.create(Path(sys.argv[1]), INFO).close(); print('made')\n"

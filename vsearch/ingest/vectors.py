@@ -19,6 +19,7 @@ from vsearch.ingest.border import MOST_PATH
 from vsearch.ingest.columns import with_columns
 from vsearch.ingest.ondisk import recorded
 from vsearch.sources.cells import plain
+from vsearch.sources.look import caption_of
 from vsearch.store import Addition, Batch, Record, Store
 from vsearch.types import Cell, Details, Progress
 
@@ -176,6 +177,8 @@ def _addition(
 
 
 def _caption(value: Any) -> str | None:
+    if isinstance(value, list):
+        return caption_of(value)
     cell = plain(value)
     return str(cell) if cell else None
 

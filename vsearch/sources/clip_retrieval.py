@@ -19,11 +19,11 @@ from typing import Any
 
 from vsearch.arguments import path_of
 from vsearch.errors import SourceError
-from vsearch.members.values import values_of
+from vsearch.members.values import holds_vectors, values_of
 from vsearch.sources.embedded import Embedded, placed
 from vsearch.sources.img2dataset import Keys
 from vsearch.sources.protocol import AnyPath
-from vsearch.sources.vectors import holds_vectors, read_npy
+from vsearch.sources.vectors import read_npy
 
 VECTORS, TABLES = "img_emb", "metadata"
 PATH, CAPTION = "image_path", "caption"

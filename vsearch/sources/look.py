@@ -83,6 +83,6 @@ def caption_of(value: Any) -> str | None:
 
     Cut to 64 kB; None when it says nothing.
     """
-    several = isinstance(value, list) and all(isinstance(text, str) for text in value)
+    several = isinstance(value, list) and all(text is None or isinstance(text, str) for text in value)
     texts = [storable(text) for text in (value if several else [value])]
     return clean_caption("\n".join(str(text) for text in texts if text is not None).encode())
