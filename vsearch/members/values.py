@@ -55,7 +55,7 @@ def values_of(column: Any) -> list[Any]:
 
 
 def _microseconds(column: Any) -> Any:
-    """Durations and times of a day, cut to microseconds; those that have no room in 64 bits stay what they are, and become text."""
+    """Durations and times of a day, cut to microseconds; what has no room in 64 bits stays as it is."""
     import pyarrow as pa
 
     try:

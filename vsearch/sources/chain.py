@@ -28,6 +28,11 @@ class Chain:
         """Those of all of them."""
         return tuple(path for source in self.sources for path in getattr(source, "tables", ()))
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Those of all of them."""
+        return tuple(said for source in self.sources for said in getattr(source, "remarks", ()))
+
     def __iter__(self) -> Iterator[Item | Failure]:
         """Walk each source.  One that cannot be read is a failure, and the others are walked."""
         return opened(self.walk())

@@ -10,7 +10,7 @@ from vsearch.errors import SourceError
 from vsearch.members.address import RAW, is_archive, is_moving
 from vsearch.members.raw import check_installed
 from vsearch.sources.archive import Archive, check_every, opened
-from vsearch.sources.look import CAPTION_SUFFIX, caption_name, captioned, item_or_failure, scan_failure
+from vsearch.sources.look import CAPTION_SUFFIX, caption_names, captioned, item_or_failure, scan_failure
 from vsearch.sources.protocol import AnyPath, absolute, check_no_address
 from vsearch.sources.suffixes import PICTURE_SUFFIXES, suffix
 from vsearch.types import Failure, Item
@@ -96,7 +96,7 @@ class _Walk:
                 self.linked.append(entry.path)
 
     def pictures(self, entries: Entries) -> Iterator[Item | Failure]:
-        captions = {entry.name for entry in entries if entry.name.endswith(CAPTION_SUFFIX)}
+        captions = {entry.name for entry in entries if suffix(entry.name) == CAPTION_SUFFIX}
         failed: set[bytes] = set()  # two pictures may have one caption
         for entry in filter(self.is_picture, entries):
             for found in self.look(entry, captions):
@@ -145,7 +145,7 @@ class _Walk:
         except OSError as error:
             yield scan_failure(entry.path, error)
         else:
-            if caption_name(entry.name) in captions:
+            if captions and any(name in captions for name in caption_names(entry.name)):
                 yield from captioned(entry.path, status)
             else:
                 yield item_or_failure(entry.path, status, None)

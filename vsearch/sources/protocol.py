@@ -25,7 +25,8 @@ class Source(Protocol):
 
     A source that opens archives has a method ``walk`` too: it yields the archives themselves in place of their
     members, so that those that did not change need not be opened.  One that reads tables has ``tables``, their paths:
-    failures of their lines (``pairs.csv#line 7``) are forgotten when they are not told again.
+    failures of their lines (``pairs.csv#line 7``) are forgotten when they are not told again.  One that has
+    something to say of itself, as which encoding its texts are in, has ``remarks``.
     """
 
     @property
