@@ -11,7 +11,7 @@ PACKAGE = ROOT / "vsearch"
 
 FLOORS = {
     0: ("errors", "types", "bounds", "kernels"),
-    1: ("members",),
+    1: ("members", "arguments"),
     2: ("sources", "decode", "files", "phrases", "prompts", "recipe", "recipes", "present"),
     3: ("remembered",),
     4: ("embed", "store", "ann", "moving", "results"),

@@ -152,6 +152,10 @@ def test_adding_and_deleting(tmp_path: Path, photos: Path):
         with pytest.raises(SourceError, match="1 of 2 pictures could not be added, .*none.png"):
             store.add_images([str(photos / "none.png"), photos / "blue.png"])
         assert len(index) == 5
+        for odd in (["-1"], ["9" * 30], ["no id"], [str(1 << 63)]):
+            assert store.delete(odd) is False and len(index) == 5
+        with pytest.raises(QueryError, match="as a list"):
+            store.delete(new[0])  # the letters of one id are other ids
         assert store.delete(new) is True and store.delete([*new, "7000"]) is False and len(index) == 4
         assert (photos / "red.png").exists() and store.get_by_ids(new) == []
         for wrong in (

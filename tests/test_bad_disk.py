@@ -151,3 +151,33 @@ def test_what_is_missing_or_not_an_index_says_what_to_type(tmp_path, photos):
     assert_clear(run("query", "red", "--index", photos), "not a vsearch index")
     shutil.copy(photos / "red.png", tmp_path / "file.vsearch")
     assert_clear(run("query", "red", "--index", tmp_path / "file.vsearch"), "not a vsearch index")
+
+
+@pytest.mark.parametrize("what", ["", "FORMAT", "meta", "meta/data.mdb", "spaces"])
+def test_an_index_that_may_not_be_read_is_there_all_the_same(tmp_path, photos, what):
+    with vsearch.create(tmp_path / "i.vsearch", encoder="toy") as index:
+        index.add(vsearch.folder(photos))
+    rights = "-dac_override,-dac_read_search"  # what lets root read everything
+    wrap = ("setpriv", "--bounding-set", rights, "--inh-caps", rights, "--") if os.geteuid() == 0 else ()
+    if wrap and subprocess.run([*wrap, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("giving up the rights of root is not allowed here")
+    place = tmp_path / "i.vsearch" / what
+    mode = place.stat().st_mode
+    place.chmod(0)
+    try:
+        for command in (
+            ("query", "red", "--index", tmp_path / "i.vsearch"),
+            ("index", photos, "--index", place.parent),
+        ):
+            if command[0] == "query" or what in ("FORMAT", "spaces"):
+                done = run(*command, wrap=wrap)
+                assert_clear(done, "cannot be read (Permission denied)", "ask the owner")
+                assert "not a vsearch index" not in done.stderr and "no such index" not in done.stderr
+    finally:
+        place.chmod(mode)
+    assert run("query", "red", "-k", 1, "--paths", "--index", tmp_path / "i.vsearch").returncode == 0
+
+
+def test_an_index_in_a_folder_that_is_not_there_says_what_to_make(tmp_path, photos):
+    done = run("index", photos, "--index", tmp_path / "no" / "folder" / "i.vsearch", "--encoder", "toy")
+    assert_clear(done, f"mkdir -p {tmp_path / 'no' / 'folder'}")

@@ -374,3 +374,15 @@ def test_scores_equal_cosines(photos, index):
 
             vector = encoder.encode_images(fit(picture, encoder.preprocess)[None])[0]
         assert hit.score == pytest.approx(float(np.dot(xq, vector)), abs=1e-3)
+
+
+def test_forgetting_a_whole_folder_does_not_say_that_nothing_was_removed(tmp_path, photos):
+    with vsearch.create(tmp_path / "i.vsearch", encoder="toy") as index:
+        index.add(vsearch.folder(photos))
+        pictures = sorted(photos.rglob("*.png"))
+        for path in pictures:
+            path.unlink()
+        kept = index.add(vsearch.folder(photos), prune=True)
+        assert (kept.removed, len(index)) == (0, len(pictures)) and "nothing was" in kept.warnings[0]
+        gone = index.add(vsearch.folder(photos), prune=True, yes=True)
+        assert (gone.removed, gone.warnings, len(index)) == (len(pictures), (), 0)

@@ -502,3 +502,29 @@ def test_P5_damaged_metadata_is_refused_again_after_a_writer_was_refused(store):
     for write in (False, True, False, True, False):
         with pytest.raises(IndexCorrupt, match="structural problems"):
             Store.open(root, write=write)
+
+
+def creations(root: Path) -> list[str]:
+    """What eight processes that make one index at once say."""
+    code = (
+        "import sys; from pathlib import Path; from vsearch.store import Store\n"
+        "from vsearch.errors import VsearchError\n"
+        "from tests.test_store import INFO\n"
+        "sys.stdin.read(1)\n"
+        "try: Store.create(Path(sys.argv[1]), INFO).close(); print('made')\n"
+        "except VsearchError as error: print(type(error).__name__, error)"
+    )
+    program = [sys.executable, "-c", code, str(root)]
+    at_work = [subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(8)]
+    for one in at_work:
+        one.stdin.write("x")
+        one.stdin.flush()
+    return [one.communicate()[0].strip() for one in at_work]
+
+
+def test_of_processes_that_make_one_index_at_once_one_makes_it_and_the_others_are_told(tmp_path):
+    told = creations(tmp_path / "i.vsearch")
+    assert told.count("made") == 1, told
+    others = [said for said in told if said != "made"]
+    assert all(said.startswith("IndexExists") and "there is something already" in said for said in others), told
+    assert os.listdir(tmp_path) == ["i.vsearch"]

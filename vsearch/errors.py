@@ -3,7 +3,7 @@
 ::
 
     VsearchError
-    ├─ IndexNotFound · IndexExists · IndexLocked · IndexClosed · FormatTooNew · IndexCorrupt
+    ├─ IndexNotFound · IndexNotReadable · IndexExists · IndexLocked · IndexClosed · FormatTooNew · IndexCorrupt
     ├─ IndexNotWritable ─ DiskFull
     ├─ EncoderError ─ EncoderMismatch · EncoderUnavailable · EncoderUnknown
     ├─ DecodeError ─ NotAnImage · ImageTooLarge · Truncated · DecodeTimeout · DecoderCrashed
@@ -25,6 +25,10 @@ class VsearchError(Exception):
 
 class IndexNotFound(VsearchError):
     """There is no index at that place, or what is there is not one."""
+
+
+class IndexNotReadable(VsearchError):
+    """The index is there, and this user may not read it, or one of its files."""
 
 
 class IndexExists(VsearchError):

@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from vsearch.errors import DiskFull, IndexLocked, IndexNotWritable
+from vsearch.errors import DiskFull, IndexLocked, IndexNotReadable, IndexNotWritable
 
 TEMPORARY = ".tmp-"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -93,6 +93,17 @@ def open_folder(root: str | bytes | Path, *inside: str | bytes) -> int:
 def plain(path: str, flags: int) -> int:
     """An ``opener`` for ``open``: the last part of the path must not be a link, and a pipe is not waited for."""
     return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY, 0o600)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn the refusal to let a file of an index be read into an IndexNotReadable."""
+    try:
+        yield
+    except PermissionError as error:
+        raise IndexNotReadable(
+            f"{path}: cannot be read ({error.strerror}); ask the owner of the index for the right to read it"
+        ) from error
 
 
 def fsync_file(path: Path) -> None:
@@ -328,6 +339,21 @@ class WriterLock:
             os.close(self._fd)
 
 
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Let only one process at a time through, of those that make something in a folder: the others wait.
+
+    On a disk without locks all go at once.
+    """
+    fd = os.open(folder, _FOLDER)
+    try:
+        with suppress(OSError):
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
 def is_locked(path: Path) -> bool:
     """Whether somebody holds the lock of this file; whatever the file says of it, and whichever process it names."""
     try:
@@ -367,6 +393,10 @@ def translated(error: OSError, place: Path) -> IndexNotWritable:
             f"{place}: cannot be written ({error.strerror}); searching works, changing does not. "
             f"Check the permissions, or copy the index to a place of your own"
         )
+    if error.errno == errno.ENOENT and not place.parent.exists():
+        return IndexNotWritable(f"{place}: its folder is not there; make it: mkdir -p {place.parent}")
+    if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+        return IndexNotWritable(f"{place}: another process has put something there meanwhile; run the command again")
     return IndexNotWritable(
         f"{place}: writing failed ({error.strerror or error}); everything committed before is intact. "
         f"Check the disk, its free space and your quota, then run the same command again"

@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from vsearch import duplicates, export, phrases, texts
 from vsearch.about import about
+from vsearch.arguments import check_choice, check_ids, check_number, numbers_of, path_of, whole_number, written
 from vsearch.duplicates import Duplicates, Keep, Moved
-from vsearch.embed import load_encoder, resolve
+from vsearch.embed import resolve
 from vsearch.embed.external import is_external
-from vsearch.errors import QueryError
+from vsearch.embed.load import made
+from vsearch.errors import IndexNotFound, IndexNotWritable, QueryError, SourceError
 from vsearch.export import ExportReport
 from vsearch.filters import Columns
 from vsearch.ingest import EmbeddedReport, Options, RespaceOptions, add_embedded, add_vectors, ingest, respace
@@ -26,8 +28,8 @@ from vsearch.mend import mend
 from vsearch.projection import Projection, named, project
 from vsearch.results import Hits
 from vsearch.search import Request, Searcher
-from vsearch.search.searcher import check_confidence, check_k
-from vsearch.sources import EmbeddedSource, Source
+from vsearch.search.searcher import check_confidence, check_k, check_modality
+from vsearch.sources import EmbeddedSource, Source, as_source
 from vsearch.sources import files as pictures
 from vsearch.store import Batch, Snapshot, Store, maintain, spaces
 from vsearch.store.check import check as check_store
@@ -82,11 +84,12 @@ def create(path: AnyPath, encoder: str | Encoder = "auto", *, on_notice: Notice 
     Raises IndexExists, EncoderUnavailable, IndexNotWritable, DiskFull.
     """
     notice = on_notice or _silent
+    place = path_of(path, IndexNotWritable)
     if isinstance(encoder, str):
-        name, why = resolve(encoder)
+        encoder, why = resolve(encoder)
         notice(why)
-        encoder = load_encoder(name)
-    return Index(Store.create(Path(path), encoder.info), encoder, notice)
+    encoder = made(encoder)
+    return Index(Store.create(place, encoder.info), encoder, notice)
 
 
 def open_index(
@@ -98,18 +101,22 @@ def open_index(
     origin known; it must have the same fingerprint.
     A process that was forked while the index was open can neither use nor open it: close it before forking and open it
     in each process, or start processes with spawn or a fork server.
-    Raises IndexNotFound, IndexClosed, IndexLocked, FormatTooNew, IndexCorrupt, EncoderMismatch; EncoderUnknown comes
-    with the first use of an encoder that only the index names.
+    Raises IndexNotFound, IndexNotReadable, IndexClosed, IndexLocked, FormatTooNew, IndexCorrupt, EncoderMismatch;
+    EncoderUnknown comes with the first use of an encoder that only the index names.
     """
-    store = Store.open(Path(path), write=write)
+    store = Store.open(path_of(path, IndexNotFound), write=write)
     try:
         index = Index(store, None, on_notice or _silent)
         if encoder is not None:
-            index.use_encoder(load_encoder(encoder) if isinstance(encoder, str) else encoder)
+            index.use_encoder(made(encoder))
     except BaseException:
         store.close()
         raise
     return index
+
+
+def _marks(ids: Sequence[int], what: str) -> Sequence[int]:
+    return ids if ids == () else check_ids(ids, what)
 
 
 class Index:
@@ -236,8 +243,12 @@ class Index:
         """
         check_k(k, offset)
         check_confidence(min_confidence)
-        request = Request(query, modality, where, more, less, include_query, min_confidence)
-        if target == "captions":
+        check_modality(modality)
+        request = Request(
+            query, modality, where, _marks(more, "more"), _marks(less, "less"), include_query, min_confidence
+        )
+        if target != "pictures":
+            check_choice(target, get_args(Target), "target")
             if where is not None or offset:
                 raise QueryError("captions are searched without where and offset; leave them out")
             return self._captions(*self._searcher.vector(request), k)
@@ -269,7 +280,11 @@ class Index:
         """
         check_k(page)
         check_confidence(min_confidence)
-        return self._searcher.pages(Request(query, modality, where, more, less, include_query, min_confidence), page)
+        check_modality(modality)
+        request = Request(
+            query, modality, where, _marks(more, "more"), _marks(less, "less"), include_query, min_confidence
+        )
+        return self._searcher.pages(request, page)
 
     def search_vectors(
         self, xq: Matrix, k: int = 10, *, modality: Modality = "image", where: str | None = None
@@ -281,7 +296,10 @@ class Index:
         Returns scores (nq, k) float32, cosine in [-1, 1], highest first; ids (nq, k) int64, -1 where fewer than k
         exist.  Raises DimensionMismatch, QueryError, FilterError, IndexClosed.
         """
-        return self._searcher.search_vectors(np.atleast_2d(np.asarray(xq, np.float32)), k, modality, where)
+        check_k(k)
+        check_modality(modality)
+        xq = np.atleast_2d(numbers_of(xq, "query vectors").astype(np.float32, copy=False))
+        return self._searcher.search_vectors(xq, k, modality, where)
 
     def explain(
         self, query: str | QueryValue | Query, id: int, k: int = 10, *, modality: Modality | None = None
@@ -291,7 +309,9 @@ class Index:
         Compares the query with everything, and looks through the lists of the FAISS index: slow, and exact.
         Raises QueryError for an unknown id, and what ``search`` raises.
         """
-        return self._searcher.explain(Request(query, modality), id, k)
+        check_k(k)
+        check_modality(modality)
+        return self._searcher.explain(Request(query, modality), whole_number(id, "an id"), k)
 
     def background(self, snapshot: Snapshot) -> Background | None:
         """What confidences are told from, as of a snapshot of ``store``; None where they are not known."""
@@ -343,6 +363,8 @@ class Index:
         query: a Path, a PIL image, or ``Query.like(id)`` for an indexed picture.  labels: two or more texts, or what
         ``classifier`` made of them.  Raises QueryError, DecodeError, EncoderError.
         """
+        if top is not None:
+            check_k(top)
         classifier = labels if isinstance(labels, Classifier) else self.classifier(labels)
         return classifier.names(self._searcher.vector(Request(query))[0], top or len(classifier.labels))[0]
 
@@ -360,8 +382,9 @@ class Index:
         Pictures that are added later have no tags until this is called again.
         Raises QueryError, EncoderError, IndexNotWritable, DiskFull.
         """
-        if not 0 <= min_confidence <= 1 or top < 1:
-            raise QueryError(f"min_confidence {min_confidence} and top {top}; they are in [0, 1], and 1 or more")
+        check_number(min_confidence, "min_confidence")
+        check_confidence(min_confidence)
+        check_k(top)
         classifier = labels if isinstance(labels, Classifier) else self.classifier(labels)
         report = tag(self._store, classifier, least=min_confidence, top=top, progress=progress)
         self.columns.refresh()
@@ -384,6 +407,8 @@ class Index:
         Nothing is changed: the result is a plan for ``move_duplicates``.
         Raises QueryError, EncoderError, IndexCorrupt.
         """
+        if threshold is not None:
+            check_number(threshold, "threshold")
         if threshold is not None and not -1 <= threshold <= 1:
             raise QueryError(f"a threshold of {threshold}; it is a cosine, as 0.9")
 
@@ -408,7 +433,7 @@ class Index:
 
     def add(
         self,
-        source: Source,
+        source: Source | AnyPath | Iterable[AnyPath],
         *,
         limits: Limits | None = None,
         workers: int | None = None,
@@ -421,6 +446,8 @@ class Index:
     ) -> AddReport:
         """Bring the index in line with a source: what is new or changed is embedded, what moved is recognised.
 
+        source: what ``vsearch.folder`` and its like make; or a path, or a list of paths, of folders, archives, tables
+        and pictures, each taken for what it is.
         Pictures under the source's folders that are gone leave the results but keep their vectors; ``prune``
         forgets them, above a tenth of the folder only with ``yes``.  A file that cannot be read is remembered and
         read again when it changes, or with ``retry_failed``.  Committed at least every 256 pictures or two seconds.
@@ -433,7 +460,7 @@ class Index:
 
         opening = cluster.reader if cluster is not None else None
         options = Options(limits or DecodeLimits(), workers, retry_failed, prune, yes, progress, review, opening)
-        report = ingest(self._store, lambda: self.encoder, source, options)
+        report = ingest(self._store, lambda: self.encoder, as_source(source), options)
         if report.added:
             self._note_made_with()
         self.columns.refresh()
@@ -458,7 +485,7 @@ class Index:
         batches.  Raises DimensionMismatch (shape; a row that is zero or not finite), SourceError, IndexNotWritable,
         DiskFull.
         """
-        ids = add_vectors(self._store, uris, vectors, meta or {}, progress)
+        ids = add_vectors(self._store, uris, vectors, {} if meta is None else meta, progress)
         self.columns.refresh()
         self._renew_background()
         return ids
@@ -478,6 +505,11 @@ class Index:
         Raises DimensionMismatch, EncoderMismatch when more than a tenth of the cosines are below 0.99, SourceError,
         EncoderError, IndexNotWritable, DiskFull.
         """
+        if not isinstance(source, EmbeddedSource):
+            raise SourceError(
+                f"vectors come from vsearch.clip_retrieval or vsearch.vector_file, and not from {written(source)}; "
+                "arrays are added by add_vectors"
+            )
         encoder = self.encoder if self._knows_texts else None
         report = add_embedded(self._store, source, encoder, progress)
         self.columns.refresh()
@@ -491,9 +523,13 @@ class Index:
         )
 
     def remove(self, ids: Sequence[int]) -> int:
-        """Forget pictures (never their files); return how many there were."""
+        """Forget pictures (never their files) by their ids; return how many there were.
+
+        Raises QueryError for what is no list of whole numbers, IndexNotWritable, DiskFull.
+        """
+        named = dict.fromkeys(check_ids(ids))
         with self._store.snapshot() as snapshot:
-            known = [id for id in ids if snapshot.record(id) is not None]
+            known = [id for id in named if snapshot.record(id) is not None]
         self._store.commit(Batch(dropped=known))
         return len(known)
 
@@ -569,9 +605,9 @@ class Index:
         """
         from vsearch.decode import Limits as DecodeLimits
 
-        made = load_encoder(encoder) if isinstance(encoder, str) else encoder
-        report = respace(self._store, made, RespaceOptions(limits or DecodeLimits(), workers, yes, progress))
-        self._searcher.encoder = made
+        other = made(encoder)
+        report = respace(self._store, other, RespaceOptions(limits or DecodeLimits(), workers, yes, progress))
+        self._searcher.encoder = other
         self._renew_background()
         return report
 
@@ -600,7 +636,7 @@ class Index:
 
     def backup(self, destination: AnyPath) -> None:
         """Copy a consistent moment of the index to a new place, while others read and write."""
-        maintain.backup(self._store, Path(os.path.abspath(destination)))
+        maintain.backup(self._store, Path(os.path.abspath(path_of(destination, IndexNotWritable))))
 
     def export_clip_retrieval(
         self,

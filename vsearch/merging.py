@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from vsearch.errors import QueryError
+from vsearch.arguments import check_list, path_of
+from vsearch.errors import IndexNotFound, QueryError
 from vsearch.store import Store, spaces
 from vsearch.store.joining import join
 from vsearch.types import MergeReport
@@ -29,11 +30,12 @@ def merge(destination: AnyPath, shards: Sequence[AnyPath]) -> MergeReport:
     IndexNotWritable, IndexCorrupt.
     """
     started = time.monotonic()
-    if not shards:
+    check_list(shards, "the indexes to merge")
+    if not len(shards):
         raise QueryError(
             "nothing to merge: name the indexes to join, as in vsearch merge ALL.vsearch A.vsearch B.vsearch"
         )
-    places = [Path(os.path.realpath(shard)) for shard in shards]
+    places = [Path(os.path.realpath(path_of(shard, IndexNotFound))) for shard in shards]
     twice = next((place for place in places if places.count(place) > 1), None)
     if twice is not None:
         raise QueryError(f"{twice} is named twice; name every shard once")

@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
+from vsearch.arguments import path_of, written
 from vsearch.errors import RecipeError, TooFewVectors
 
 Modality = Literal["text", "image"]
@@ -80,9 +81,11 @@ class Recipe:
 
 def load(which: str | Path) -> Recipe:
     """A bundled recipe by name, or one from a TOML file.  Raises RecipeError."""
+    if not isinstance(which, str | Path):
+        raise RecipeError(f"a recipe is a name or the Path of a TOML file, and this is {written(which)}")
     if isinstance(which, Path) or which.endswith(".toml"):
         try:
-            return parse(Path(which).read_text("utf-8"))
+            return parse(path_of(which, RecipeError).read_text("utf-8"))
         except OSError as error:
             raise RecipeError(f"{which}: the recipe cannot be read ({error.strerror})") from error
         except UnicodeDecodeError as error:

@@ -19,6 +19,7 @@ from langchain_core.vectorstores.utils import maximal_marginal_relevance
 from pydantic import ConfigDict
 
 from vsearch.adapters.told import add, known, metadata_of, number_of, text_of
+from vsearch.arguments import check_list, check_texts
 from vsearch.errors import QueryError
 from vsearch.index import Index, create
 from vsearch.types import Query
@@ -119,7 +120,7 @@ class VsearchStore(VectorStore):
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
         """Pictures by id, in that order; ids that are not there are left out."""
-        told = known(self.index, [number_of(id) for id in ids])
+        told = known(self.index, [number_of(id) for id in check_texts(ids, "ids", QueryError)])
         return [Document(id=str(id), page_content=text, metadata=metadata) for id, text, metadata in told]
 
     # Changing
@@ -138,7 +139,7 @@ class VsearchStore(VectorStore):
         So does ``add_documents``.  Raises QueryError without paths or with ids, SourceError for files that cannot be
         read, when all others are added, IndexNotWritable.
         """
-        captions = list(texts)
+        captions = check_texts(texts, "texts", QueryError)
         if ids is not None:
             raise QueryError("ids are given by the index; leave them out, and take those that are returned")
         if metadatas is None or len(metadatas) != len(captions) or not all(one.get("path") for one in metadatas):
@@ -153,6 +154,7 @@ class VsearchStore(VectorStore):
         self, uris: Sequence[str | PathLike[str]], metadatas: list[dict[str, Any]] | None = None
     ) -> list[str]:
         """Add picture files, with a ``caption`` and columns for each if there are metadata; return their ids."""
+        check_list(uris, "uris")
         told = metadatas if metadatas is not None else [{} for _ in uris]
         captions = [str(one.get("caption") or "") for one in told]
         paths = [{**one, "path": str(uri)} for uri, one in zip(uris, told, strict=True)]
@@ -162,7 +164,7 @@ class VsearchStore(VectorStore):
         """Forget pictures, never their files; return whether all of them were there.  Raises QueryError for None."""
         if ids is None:
             raise QueryError("name the ids to forget; a whole index is forgotten by removing its folder")
-        return self.index.remove([number_of(id) for id in ids]) == len(ids)
+        return self.index.remove([number_of(id) for id in check_texts(ids, "ids", QueryError)]) == len(ids)
 
     @classmethod
     def from_texts(

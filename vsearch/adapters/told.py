@@ -47,7 +47,7 @@ def known(index: Index, ids: Sequence[int]) -> list[tuple[int, str, dict[str, An
     told = []
     with index.store.snapshot() as snapshot:
         for id in ids:
-            record = snapshot.record(id) if id >= 0 else None
+            record = snapshot.record(id)
             if record is not None and not record.missing:
                 place = _place(id, record.path, record.width, record.height)
                 told.append((id, text_of(record.caption, record.path), place))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vsearch.arguments import check_number
 from vsearch.errors import RecipeError
 from vsearch.recipe import Modality
 
@@ -25,9 +26,12 @@ class Goal:
     latency: float | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.recall < 1:
+        for what in ("recall", "memory", "latency"):
+            if getattr(self, what) is not None:
+                check_number(getattr(self, what), what)
+        if not (self.recall is not None and 0 < self.recall < 1):
             raise RecipeError(f"recall is {self.recall!r}; it lies between 0 and 1, as in 0.95")
-        if self.memory is not None and self.memory <= 0:
+        if self.memory is not None and not self.memory > 0:
             raise RecipeError(f"memory is {self.memory!r}; it is a number of bytes above 0")
         if self.latency is not None and not self.latency > 0:
             raise RecipeError(f"latency is {self.latency!r}; it is a number of seconds above 0")

@@ -44,7 +44,7 @@ class Upkeep:
         self, recipe: str | Path, goal: Goal, text_queries: NDArray[np.floating[Any]] | None = None
     ) -> dict[str, Any]:
         """Build by a recipe, or by the one that fits: see ``Index.build``."""
-        if recipe == "auto":
+        if isinstance(recipe, str) and recipe == "auto":
             with self.store.snapshot() as snapshot:
                 count, dim = snapshot.head.images, snapshot.space.dim
             return self._by(choose(count, dim, goal), goal, text_queries)

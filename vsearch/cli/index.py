@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from vsearch.cli.progress import progress
 from vsearch.cli.run import Exit
 from vsearch.cli.say import emit, say
 from vsearch.cli.where import find_index, index_for
+from vsearch.errors import IndexExists
 
 if TYPE_CHECKING:
     from vsearch.decode import Limits
@@ -220,27 +221,40 @@ def _limits(options: dict[str, Any]) -> Limits:
 
 def _open(place: Path, encoder: str | None, compiled: bool) -> Index:
     """Open the index for writing, or make it.  An encoder named for an index that exists must be its own."""
-    from vsearch.embed import load_encoder, load_pinned, resolve
-    from vsearch.index import create, open_index
-
-    new = not os.path.lexists(place)
-    if new and not compiled:
-        return create(place, encoder or "auto", on_notice=say)
-    if new:
-        name, why = resolve(encoder or "auto")
-        say(why)
-        opened = create(place, load_encoder(name, compiled=True), on_notice=say)
-    else:
-        pinned = load_encoder(encoder) if encoder not in (None, "auto") else None
-        opened = open_index(place, write=True, encoder=pinned, on_notice=say)
-        if compiled:
-            try:
-                opened.use_encoder(load_pinned(opened.encoder_info, place.name, compiled=True))
-            except BaseException:
-                opened.close()
-                raise
+    opened = None
+    if not os.path.lexists(place):
+        with suppress(IndexExists):  # another process has made it meanwhile
+            opened = _create(place, encoder or "auto", compiled)
+    if opened is None:
+        opened = _open_existing(place, encoder, compiled)
     if compiled:
         say(f"precision: {getattr(opened.encoder, 'precision', '')}")
+    return opened
+
+
+def _create(place: Path, encoder: str, compiled: bool) -> Index:
+    from vsearch.embed import load_encoder, resolve
+    from vsearch.index import create
+
+    if not compiled:
+        return create(place, encoder, on_notice=say)
+    name, why = resolve(encoder)
+    say(why)
+    return create(place, load_encoder(name, compiled=True), on_notice=say)
+
+
+def _open_existing(place: Path, encoder: str | None, compiled: bool) -> Index:
+    from vsearch.embed import load_encoder, load_pinned
+    from vsearch.index import open_index
+
+    pinned = load_encoder(encoder) if encoder not in (None, "auto") else None
+    opened = open_index(place, write=True, encoder=pinned, on_notice=say)
+    if compiled:
+        try:
+            opened.use_encoder(load_pinned(opened.encoder_info, place.name, compiled=True))
+        except BaseException:
+            opened.close()
+            raise
     return opened
 
 

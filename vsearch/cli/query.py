@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from vsearch.types import Hit, Target
 
 MOST = 100_000
+MOST_DIGITS = 20  # of an id: 64 bits have as many
 DEPTH = 50  # results that a re-ranker puts in order
 
 
 def _read_ids(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> list[int]:
     told = [id.strip() for ids in given for id in ids.split(",")]
     for id in told:
-        if not id.isdecimal():
+        if not (id.isascii() and id.isdecimal() and len(id) <= MOST_DIGITS):
             raise click.BadParameter(f"{id!r} is no id; give ids as in 7,12, which vsearch query --json shows.")
     return list(map(int, told))
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from vsearch.arguments import written
 from vsearch.duplicates.plan import Group, Picture
 from vsearch.errors import QueryError
 
@@ -24,6 +25,8 @@ class Keep:
     rule: str = "largest"
 
     def __post_init__(self) -> None:
+        if not isinstance(self.rule, str):
+            raise QueryError(f"a rule for what to keep is a text, and this is {written(self.rule)}")
         if self.rule not in RULES and not (self.rule.startswith(FOLDER) and len(self.rule) > len(FOLDER)):
             raise QueryError(
                 f"there is no rule {self.rule!r} for what to keep; give {', '.join(RULES)} or {FOLDER}PATH"

@@ -5,9 +5,11 @@ Nothing here imports numpy or torch until an encoder is made.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vsearch.arguments import written
 from vsearch.embed import known
 from vsearch.embed.external import External, is_external
 from vsearch.errors import EncoderError, EncoderMismatch
@@ -38,6 +40,15 @@ def load_encoder(
     full = resolve(name, device)[0]
     known.note(full)
     return _load(full, device, expect, compiled)
+
+
+def made(encoder: str | Encoder) -> Encoder:
+    """An encoder as it is, and for a name the one of that name.  Raises EncoderError, EncoderUnavailable."""
+    if isinstance(encoder, str):
+        return load_encoder(encoder)
+    if not all(hasattr(encoder, part) for part in ("info", "preprocess", "encode_images", "encode_texts")):
+        raise EncoderError(f"an encoder is a name or an object with two towers, and this is {written(encoder)}")
+    return encoder
 
 
 def name_encoder(name: str) -> str:
@@ -91,6 +102,8 @@ def resolve(name: str, device: str | None = None) -> tuple[str, str]:
     Reads no weights, and imports no torch where no GPU is; ``auto`` may ask the hub, for two seconds at most.
     Raises EncoderError for a name that cannot be one.
     """
+    if not isinstance(name, str) or "\0" in name:
+        raise EncoderError(f"an encoder is named by a text, as in 'mini', and this is {written(name)}")
     if name == "auto":
         from vsearch.embed.auto import choose
 
@@ -107,7 +120,7 @@ def _full_name(name: str) -> str:
         return f"local-dir:{Path(rest).expanduser().absolute()}"
     if colon and kind == "openclip" and "/" in rest:
         return name
-    if Path(name).expanduser().is_dir():
+    if os.path.isdir(Path(name).expanduser()):
         return f"local-dir:{Path(name).expanduser().absolute()}"
     if name.count("/") == 1 and not colon and not name.startswith((".", "/", "~")):
         return f"openclip:{name}"
@@ -149,7 +162,7 @@ def is_openclip(full: str) -> bool:
 def has_heads(full: str) -> bool:
     """Whether a full name is that of a folder with heads that were trained over ``mini``."""
     kind, _, rest = full.partition(":")
-    return kind == "local-dir" and (Path(rest) / HEADS_FILE).is_file()
+    return kind == "local-dir" and os.path.isfile(Path(rest) / HEADS_FILE)
 
 
 def check_same(found: EncoderInfo, expect: EncoderInfo) -> None:

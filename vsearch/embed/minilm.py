@@ -15,6 +15,7 @@ import numpy as np
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
+from vsearch.arguments import check_texts
 from vsearch.embed.weights import MINILM_TOKENIZER, MINILM_WEIGHTS, checked
 from vsearch.errors import EncoderError
 
@@ -59,7 +60,7 @@ class MiniLM:
 
         Not normalised.  Texts beyond 256 tokens are cut.
         """
-        tokens = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
+        tokens = [encoding.ids for encoding in self._tokenizer.encode_batch(check_texts(texts))]
         middle, last = np.empty((2, len(tokens), DIM), dtype=np.float32)
         for rows in _batches([len(ids) for ids in tokens]):
             layers, mask = self._hidden([tokens[row] for row in rows])
@@ -68,7 +69,7 @@ class MiniLM:
 
     def encode_tokens(self, texts: Sequence[str], layer: int = LAYERS) -> tuple[Floats, NDArray[np.bool_]]:
         """Vectors of each token after a layer: (n, length, 384) float32, and (n, length) bool, False behind its end."""
-        tokens = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
+        tokens = [encoding.ids for encoding in self._tokenizer.encode_batch(check_texts(texts))]
         longest = max(map(len, tokens), default=0)
         hidden = np.zeros((len(tokens), longest, DIM), dtype=np.float32)
         there = np.zeros((len(tokens), longest), dtype=np.bool_)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from vsearch.arguments import check_texts
 from vsearch.embed.clip.fingerprint import state_of, weights_hash
 from vsearch.embed.clip.hub_tokens import tokens_of
 from vsearch.embed.clip.shapes import lacking_prefix, text_prefix, text_shape
@@ -137,6 +138,7 @@ class OpenClip:
 
         Raises EncoderError, EncoderUnavailable.
         """
+        texts = check_texts(texts)
         info = self.info
         if not texts:
             return np.zeros((0, info.dim), dtype=np.float32)
@@ -153,13 +155,13 @@ class OpenClip:
         with self._lock:
             return None if count >= MANY_TEXTS and self._has_gpu else self._text
 
-    def _by_open_clip(self, texts: Sequence[str]) -> Matrix:
+    def _by_open_clip(self, texts: list[str]) -> Matrix:
         from vsearch.embed.network import run, torch_errors
 
         loaded = self.loaded
         device = loaded.pictures.placement.device
         with self._lock, torch_errors():  # tokenizers keep state between calls
-            tokens = loaded.tokenizer(list(texts))
+            tokens = loaded.tokenizer(texts)
 
         def forward(chunk: torch.Tensor) -> torch.Tensor:
             vectors: torch.Tensor = loaded.network.encode_text(chunk.to(device))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vsearch.arguments import check_texts
 from vsearch.embed.openclip import OpenClip
 from vsearch.embed.vectors import check_pixels
 from vsearch.types import PixelSpec
@@ -83,7 +84,7 @@ class OpenClipPatches:
         model = self._encoder.loaded
         device = model.pictures.placement.device
         with torch_errors():
-            ids = model.tokenizer(list(texts))
+            ids = model.tokenizer(check_texts(texts))
         rows = run(lambda chunk: unpooled.tokens(model.network, chunk.to(device)), ids, device, model.network)
         return rows, unpooled.present(model.tokenizer, ids).numpy()
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vsearch.arguments import check_texts
 from vsearch.embed.vectors import check_pixels, unit
 from vsearch.types import EncoderInfo, PixelSpec
 
@@ -69,8 +70,9 @@ class Toy:
         return unit(shares, "pictures")
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Embed texts as (n, 64) float32 unit vectors."""
-        return unit(np.array([_text_axes(text) for text in texts]).reshape(len(texts), DIM), "texts")
+        """Embed texts as (n, 64) float32 unit vectors.  Raises EncoderError."""
+        told = check_texts(texts)
+        return unit(np.array([_text_axes(text) for text in told]).reshape(len(told), DIM), "texts")
 
 
 def _nearest_colours(pixels: NDArray[np.uint8]) -> NDArray[np.intp]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vsearch.arguments import written
 from vsearch.errors import EncoderError
 
 if TYPE_CHECKING:
@@ -19,6 +20,11 @@ TOLERANCE = 1e-4
 def check_pixels(pixels: NDArray[np.uint8], spec: PixelSpec) -> None:
     """Raise EncoderError unless pixels is (n, size, size, 3) uint8."""
     wanted = (spec.size, spec.size, 3)
+    if not isinstance(pixels, np.ndarray):
+        raise EncoderError(
+            f"The encoder wants pixels, an array of shape (n, {wanted[0]}, {wanted[1]}, 3) and type uint8, and was "
+            f"given {written(pixels)}; files are read by Index.add and Index.search."
+        )
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != wanted:
         raise EncoderError(
             f"The encoder wants pixels of shape (n, {wanted[0]}, {wanted[1]}, 3) and type uint8, "

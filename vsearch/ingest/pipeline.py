@@ -117,10 +117,12 @@ class Ingestion:
 
     def settle(self, looked: Survey) -> None:
         """Write what the survey alone decided."""
+        self._warnings += looked.remarks
         self._warnings += [
             f"{_shown(root)} shows none of its indexed pictures: taken for a disk that is not there, nothing was "
             f"removed. If they are really gone: vsearch index {_shown(root)} --prune --yes"
             for root in looked.empty_roots
+            if not self._options.prune  # which tells itself what it leaves
         ]
         self._failures += looked.failures
         self._batch.failures += looked.failures
@@ -299,6 +301,8 @@ class Ingestion:
                 f"If that is right, add --yes"
             )
             return
+        there = {id for id, record in under if not record.missing}
+        self._removed += len(there.intersection(gone))
         for at in range(0, len(gone), BATCH_IMAGES * 4):
             self._batch.dropped = gone[at : at + BATCH_IMAGES * 4]
             self._commit()

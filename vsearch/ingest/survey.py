@@ -36,6 +36,7 @@ class Survey:
     vanished: id → record of pictures under the source's folders that it did not show.
     empty_roots: folders that show none of their indexed pictures.
     forgotten: paths of remembered failures that are gone.  failing: paths that are known to fail and are left alone.
+    remarks: what the source says of itself.
     archives: path → state of those that were opened, and need not be until they change.
     passed_by: suffix → how many files were not looked at.
     """
@@ -50,6 +51,7 @@ class Survey:
     shown: int = 0
     empty_roots: list[bytes] = field(default_factory=list)
     roots: tuple[bytes, ...] = ()
+    remarks: tuple[str, ...] = ()
     forgotten: list[bytes] = field(default_factory=list)
     failing: set[bytes] = field(default_factory=set)
     archives: dict[bytes, ArchiveState] = field(default_factory=dict)
@@ -71,6 +73,7 @@ def survey(store: Store, source: Source, *, retry_failed: bool = False) -> Surve
                     found.failures.append(item)
                 else:
                     _classify(snapshot, item, seen, found, retry_failed)
+    found.remarks = getattr(source, "remarks", ())
     found.archives = archives.settled()
     found.passed_by = count_by_suffix(Counter(getattr(source, "passed_by", {})))
     found.unchanged += archives.unchanged

@@ -12,12 +12,14 @@ from urllib.parse import unquote_to_bytes
 import numpy as np
 import xxhash
 
+from vsearch.arguments import check_list, written
 from vsearch.bounds import LEAST, MOST_WHOLE, valid
 from vsearch.errors import DimensionMismatch, SourceError
 from vsearch.ingest.border import MOST_PATH
 from vsearch.ingest.columns import with_columns
 from vsearch.ingest.ondisk import recorded
 from vsearch.sources.cells import plain
+from vsearch.sources.look import caption_of
 from vsearch.store import Addition, Batch, Record, Store
 from vsearch.types import Cell, Details, Progress
 
@@ -82,11 +84,16 @@ def name_of(uri: Uri) -> bytes:
 
 
 def _check_shapes(dim: int, uris: Sequence[Uri], vectors: Rows, meta: Mapping[str, Sequence[Any]]) -> None:
+    if not isinstance(vectors, np.ndarray):
+        raise DimensionMismatch(f"vectors are an array of floats of shape (n, {dim}), and this is {written(vectors)}")
     if vectors.ndim != 2 or vectors.shape[1] != dim or vectors.dtype.kind != "f":
         raise DimensionMismatch(
             f"vectors of shape {vectors.shape} and type {vectors.dtype}; this index holds rows of {dim} floats"
         )
+    if not isinstance(meta, Mapping):
+        raise SourceError(f"meta are columns by their names, as in {{'caption': [...]}}, and this is {written(meta)}")
     for what, given in (("uris", uris), *meta.items()):
+        check_list(given, f"the values of {written(what)}" if given is not uris else "uris", SourceError)
         if len(given) != len(vectors):
             raise SourceError(f"{len(given):,} {what} for {len(vectors):,} vectors; give one for each")
 
@@ -95,16 +102,16 @@ def _check_uri(row: int, uri: Uri) -> None:
     try:
         name = name_of(uri)
     except (TypeError, ValueError) as error:  # no text, or one with a lone surrogate
-        raise SourceError(f"the uri of row {row:,}, {_written(uri)}, cannot be a name ({error}); mend it") from error
+        raise SourceError(f"the uri of row {row:,}, {written(uri)}, cannot be a name ({error}); mend it") from error
     if not 0 < len(name) <= MOST_PATH:
         raise SourceError(f"the uri of row {row:,} has {len(name):,} bytes; it has 1 to {MOST_PATH:,}")
     if b"\0" in name:
-        raise SourceError(f"the uri of row {row:,} contains a zero byte: {_written(uri)}; no file has such a name")
+        raise SourceError(f"the uri of row {row:,} contains a zero byte: {written(uri)}; no file has such a name")
 
 
 def _check_column(name: object) -> None:
     if not isinstance(name, str) or name != valid(name):
-        raise SourceError(f"the name of a column is {_written(name)}, which is no text that UTF-8 can hold; mend it")
+        raise SourceError(f"the name of a column is {written(name)}, which is no text that UTF-8 can hold; mend it")
 
 
 def _check_value(column: str, row: int, value: Any) -> None:
@@ -118,18 +125,10 @@ def _check_value(column: str, row: int, value: Any) -> None:
         _side(cell, row)
     if type(cell) is int and not LEAST <= cell <= MOST_WHOLE:
         raise SourceError(
-            f"{where} has {_written(cell)}; whole numbers are kept from {LEAST} to {MOST_WHOLE}: give it as text"
+            f"{where} has {written(cell)}; whole numbers are kept from {LEAST} to {MOST_WHOLE}: give it as text"
         )
     if isinstance(cell, str) and cell != valid(cell):
         raise SourceError(f"{where} is no text that UTF-8 can hold (a lone surrogate); mend it")
-
-
-def _written(value: object) -> str:
-    """A value for a message, cut to 60 characters."""
-    try:
-        return repr(value)[:60]
-    except (ValueError, RecursionError):  # more digits than Python writes out
-        return "a value too long to be shown"
 
 
 def _blocks(vectors: Rows) -> Iterator[tuple[int, NDArray[np.float64]]]:
@@ -178,6 +177,8 @@ def _addition(
 
 
 def _caption(value: Any) -> str | None:
+    if isinstance(value, list):
+        return caption_of(value)
     cell = plain(value)
     return str(cell) if cell else None
 
@@ -191,5 +192,5 @@ def _side(value: Cell, row: int) -> int:
     except (ValueError, OverflowError):
         side = -1
     if not 0 <= side <= MAX_SIDE:
-        raise SourceError(f"row {row:,} has a width or height of {_written(value)}; it is a number of pixels")
+        raise SourceError(f"row {row:,} has a width or height of {written(value)}; it is a number of pixels")
     return side

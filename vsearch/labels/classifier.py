@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vsearch import prompts
+from vsearch.arguments import check_number
 from vsearch.errors import EncoderError, QueryError
 from vsearch.labels.reading import checked
 from vsearch.types import Label
@@ -32,7 +34,8 @@ class Classifier:
     """
 
     def __init__(self, labels: Sequence[str], directions: Matrix, temperature: float = TEMPERATURE) -> None:
-        if not (np.isfinite(temperature) and temperature > 0):
+        check_number(temperature, "a temperature")
+        if not (math.isfinite(temperature) and temperature > 0):
             raise QueryError(f"a temperature of {temperature}; it is a number above 0, as {TEMPERATURE}")
         self.labels = tuple(labels)
         self.directions = directions

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from vsearch.bounds import valid
+from vsearch.arguments import check_texts
 from vsearch.errors import QueryError
 
 MOST = 100_000
@@ -35,13 +35,12 @@ def checked(labels: Iterable[str]) -> tuple[str, ...]:
 
     Raises QueryError when there are fewer than two, since a choice among one says nothing, or far too many.
     """
+    labels = check_texts(labels, "labels", QueryError)
     told = tuple(dict.fromkeys(label.strip() for label in labels if label.strip()))
     if len(told) < 2:
         raise QueryError(f"{len(told)} label{'' if told else 's'}; give two or more to choose among")
     if len(told) > MOST:
         raise QueryError(f"{len(told):,} labels; give {MOST:,} at most")
-    if told != tuple(map(valid, told)):
-        raise QueryError("a label is no text that UTF-8 can hold; mend it")
     long = next((label for label in told if len(label) > LONGEST), None)
     if long is not None:
         raise QueryError(f"the label {long[:40]!r}… has {len(long):,} characters; {LONGEST:,} is the most")

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 
 from vsearch.errors import SourceError
 from vsearch.members.entry import Fault, Member, Row
-from vsearch.members.values import rows_of
+from vsearch.members.values import holds_bytes, holds_vectors, rows_of
 
 PICTURES = ("jpg", "jpeg", "png", "webp", "image", "img", "image_bytes", "bytes")
 CAPTIONS = ("caption", "text", "title")
@@ -43,8 +43,10 @@ def scan(file: BinaryIO, length: int) -> Iterator[Member | Fault]:
 
 
 def _is_caption(column: str, values: dict[str, Any]) -> bool:
-    """Whether a value is the caption: the first text of these columns, or whatever ``caption`` holds."""
-    return isinstance(values.get(column), str) or (column == CAPTIONS[0] and values.get(column) is not None)
+    """Whether a value is the caption: the first text or list of texts of these columns, or what ``caption`` holds."""
+    value = values.get(column)
+    texts = value if isinstance(value, list) else [value]
+    return any(isinstance(text, str) for text in texts) or (column == CAPTIONS[0] and value is not None)
 
 
 def _columns(schema: Any) -> tuple[str, list[str]]:
@@ -63,7 +65,7 @@ def _columns(schema: Any) -> tuple[str, list[str]]:
     if column is None:
         told = ", ".join(f"{field.name} ({field.type})" for field in schema)
         raise SourceError(f"no column of pictures: one of type binary, or a struct with bytes. It has: {told}"[:1000])
-    plain = [f.name for f in schema if f.name != column and not is_binary(f.type) and not types.is_nested(f.type)]
+    plain = [f.name for f in schema if f.name != column and not holds_bytes(f.type) and not holds_vectors(f.type)]
     return column, plain
 
 

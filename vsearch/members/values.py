@@ -13,6 +13,23 @@ from typing import Any
 _FAILED = (ValueError, OverflowError, TypeError, KeyError, NotImplementedError)
 
 
+def holds_vectors(kind: Any) -> bool:
+    """Whether a type is that of lists of numbers: vectors, and nothing to filter by."""
+    from pyarrow import types
+
+    is_list = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+    return bool(is_list and (types.is_floating(kind.value_type) or types.is_integer(kind.value_type)))
+
+
+def holds_bytes(kind: Any) -> bool:
+    """Whether there are bytes in a type, at any depth: pictures, as a rule, and nothing to filter by."""
+    from pyarrow import types
+
+    if types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind):
+        return True
+    return any(holds_bytes(kind.field(at).type) for at in range(kind.num_fields))
+
+
 def rows_of(table: Any) -> list[dict[str, Any]]:
     """The rows of an Arrow table by the names of its columns."""
     columns = [values_of(column) for column in table.columns]
@@ -26,11 +43,26 @@ def values_of(column: Any) -> list[Any]:
 
     Nanoseconds are cut to microseconds; other values that Python lacks are text, as Arrow writes them, else None.
     """
+    from pyarrow import types
+
+    if types.is_duration(column.type) or types.is_time64(column.type):
+        column = _microseconds(column)
     try:
         values: list[Any] = column.to_pylist()
     except _FAILED:
         values = [_value(scalar) for scalar in column]
     return values
+
+
+def _microseconds(column: Any) -> Any:
+    """Durations and times of a day, cut to microseconds; what has no room in 64 bits stays as it is."""
+    import pyarrow as pa
+
+    try:
+        cut = pa.duration("us") if pa.types.is_duration(column.type) else pa.time64("us")
+        return column.cast(cut, safe=False) if column.type.unit == "ns" else column
+    except pa.ArrowInvalid:
+        return column
 
 
 def _value(scalar: Any) -> Any:

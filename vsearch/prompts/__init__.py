@@ -11,6 +11,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+from vsearch.arguments import check_texts
 from vsearch.errors import QueryError
 
 GAP = "{}"
@@ -50,7 +51,7 @@ def checked(lines: Iterable[str], origin: str) -> tuple[str, ...]:
 
     Raises QueryError when there is none, and for one that has not exactly one gap.
     """
-    told = tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    told = tuple(dict.fromkeys(line.strip() for line in check_texts(lines, "templates", QueryError) if line.strip()))
     if not told:
         raise QueryError(f"there is no template in {origin!r}; write one a line, as: a photo of {GAP}")
     wrong = next((line for line in told if line.count(GAP) != 1), None)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vsearch.arguments import check_number, numbers_of, whole_number, written
 from vsearch.errors import DimensionMismatch, QueryError
 from vsearch.recipe import Modality
 from vsearch.types import Box, Crop, EncoderInfo, Kind, Part
@@ -32,6 +33,7 @@ Decode = Callable[[bytes, "PixelSpec", "Box | None"], "Decoded"]
 # space, and a mixture lies between: with a fifth of text it is already turned away from where pictures are.  Taking it
 # for a text costs milliseconds; taking it for a picture silently costs results.
 TEXT_SHARE = 0.2
+_KINDS = (str, np.ndarray, Path)
 _NO_LENGTH = "a query vector is zero, infinite or not a number"
 
 
@@ -90,8 +92,8 @@ def embed(
         value = part.value
         if isinstance(value, str):
             continue
-        if isinstance(value, int):
-            vector = stored(value)
+        if isinstance(value, int | np.integer):
+            vector = stored(int(value))
         elif isinstance(value, np.ndarray):
             vector = _given(value, info.dim)
         else:
@@ -108,7 +110,7 @@ def embed(
         (total / length).astype(np.float32)[None],
         "text" if text_share >= TEXT_SHARE else "image",
         has_pictures=any(not isinstance(part.value, str | np.ndarray) for part in parts),
-        ids=frozenset(part.value for part in parts if isinstance(part.value, int)),
+        ids=frozenset(int(part.value) for part in parts if isinstance(part.value, int | np.integer)),
         paths=frozenset(paths),
         contents=frozenset(contents),
     )
@@ -118,6 +120,8 @@ def _weights(parts: tuple[Part, ...]) -> list[float]:
     """The weights of the parts, scaled so that their sizes add up to 1.  Raises QueryError."""
     if not parts:
         raise QueryError("an empty query; give a text, a picture or an id")
+    for part in parts:
+        _check_kind(part)
     if any(isinstance(p.value, str) and not p.value.strip() for p in parts):
         raise QueryError("an empty text; say what the picture shows")
     if any(isinstance(p.value, str) and not _is_valid(p.value) for p in parts):
@@ -127,6 +131,32 @@ def _weights(parts: tuple[Part, ...]) -> list[float]:
         raise QueryError("the weights of a query are finite numbers, and one of them is not 0")
     sizes = sum(abs(p.weight / largest) for p in parts)
     return [p.weight / largest / sizes for p in parts]
+
+
+def _check_kind(part: Part) -> None:
+    """Raise QueryError unless a part is of a kind that can be searched with, and its weight is a number."""
+    if type(part.weight) is not float:
+        check_number(part.weight, "the weight of a part")
+    value = part.value
+    if isinstance(value, Crop):
+        _check_box(value.box)
+        value = value.picture
+        if isinstance(value, str):
+            raise QueryError(f"the picture of a Crop is {written(value)}; a file is a Path")
+    if isinstance(value, int | np.integer):
+        whole_number(value, "the id of a picture")
+    elif not (isinstance(value, _KINDS) or hasattr(value, "getexif")):
+        raise QueryError(
+            f"a query of {written(value)}; give a text (str), a file (Path), a PIL image, a vector (numpy array) or "
+            "Query.like(id), and several of them together as Query(a, b)"
+        )
+
+
+def _check_box(box: Box) -> None:
+    if not isinstance(box, Box):
+        raise QueryError(f"the box of a Crop is {written(box)}; give a Box(x, y, width, height)")
+    for side in (box.x, box.y, box.width, box.height):
+        check_number(side, "a side of a Box")
 
 
 def unit(xq: Matrix) -> Matrix:
@@ -162,7 +192,7 @@ def _pixels(
 def _given(vector: NDArray[np.floating], dim: int) -> Matrix:
     if vector.shape != (dim,):
         raise DimensionMismatch(f"a query of shape {vector.shape}; this index holds {dim} dimensions")
-    given: Matrix = np.asarray(vector, np.float32)
+    given: Matrix = numbers_of(vector, "query vectors").astype(np.float32)
     if (length := _length(given)) <= 1e-12:
         raise QueryError(_NO_LENGTH)
     return given / np.float32(length)

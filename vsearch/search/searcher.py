@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
+from vsearch.arguments import check_choice, check_number, whole_number
 from vsearch.confidence import Backgrounds, unknown
 from vsearch.confidence.backgrounds import KIND as BACKGROUND
 from vsearch.embed import load_pinned
@@ -231,6 +232,8 @@ def stored_vector(snapshot: Snapshot, id: int) -> Matrix:
 
 def check_k(k: int, offset: int = 0) -> None:
     """Raise QueryError for numbers of results that nobody can have."""
+    if type(k) is not int or type(offset) is not int:
+        k, offset = whole_number(k, "k"), whole_number(offset, "offset")
     if not 1 <= k <= MAX_K:
         raise QueryError(f"k is {k}; ask for 1 to {MAX_K:,} results")
     if not 0 <= offset <= MAX_K - k:
@@ -238,6 +241,14 @@ def check_k(k: int, offset: int = 0) -> None:
 
 
 def check_confidence(least: float | None) -> None:
-    """Raise QueryError for a confidence that no hit can have."""
+    """Raise QueryError for a confidence that nothing can have; None asks for none."""
+    if least is not None:
+        check_number(least, "min_confidence")
     if least is not None and not 0 <= least <= 1:
         raise QueryError(f"a confidence of at least {least}; it is in [0, 1]")
+
+
+def check_modality(modality: Modality | None) -> None:
+    """Raise QueryError for one that there is not; None leaves it to the query."""
+    if modality is not None:
+        check_choice(modality, get_args(Modality), "modality")

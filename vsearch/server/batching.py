@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
+from vsearch.arguments import check_texts
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -92,6 +94,7 @@ class Batched:
 
     def encode_texts(self, texts: Sequence[str]) -> Matrix:
         """What the encoder inside gives; many at once, as when labels are embedded, are a batch of their own."""
+        texts = check_texts(texts)
         if 0 < len(texts) <= FEW:
             return np.stack([self._text(text) for text in texts])
         return self._inner.encode_texts(texts)

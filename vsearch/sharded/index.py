@@ -7,10 +7,11 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Self
 
+from vsearch.arguments import check_number
 from vsearch.embed import load_pinned
 from vsearch.errors import ClusterError, EncoderMismatch, QueryError
 from vsearch.search.query import Decode, decode_alone
-from vsearch.search.searcher import check_k
+from vsearch.search.searcher import check_k, check_modality
 from vsearch.sharded.asked import ask
 from vsearch.sharded.hits import ShardedHits, gathered
 from vsearch.sharded.place import Place
@@ -94,6 +95,8 @@ class ShardedIndex:
         Raises ClusterError when no shard answers, and what ``Index.search`` raises.
         """
         check_k(k)
+        check_modality(modality)
+        check_number(patience, "patience")
         told = query if isinstance(query, Query) else Query(query)
         asked = ask(told, self.encoder_info, self._loaded, include_query, self._decode)
         options = {"modality": modality or asked.modality, "where": where}

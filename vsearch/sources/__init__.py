@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from vsearch.arguments import written
 from vsearch.errors import SourceError
 from vsearch.members.address import kind_of, resolve
 from vsearch.sources.archive import EVERY, Archive, archive, is_compressed_tar
@@ -14,7 +15,7 @@ from vsearch.sources.embedded import EmbeddedSource
 from vsearch.sources.files import Files, files, listing
 from vsearch.sources.folder import Folder, folder
 from vsearch.sources.img2dataset import Img2dataset, has_tables, img2dataset
-from vsearch.sources.protocol import AnyPath, Source
+from vsearch.sources.protocol import AnyPath, Source, absolute, check_no_address
 from vsearch.sources.suffixes import PICTURE_SUFFIXES
 from vsearch.sources.table import Table, table
 from vsearch.sources.vector_file import VectorFile, vector_file
@@ -33,6 +34,7 @@ __all__ = [
     "Table",
     "VectorFile",
     "archive",
+    "as_source",
     "chain",
     "clip_retrieval",
     "files",
@@ -44,6 +46,27 @@ __all__ = [
     "vector_file",
     "walk",
 ]
+
+
+def as_source(given: Source | AnyPath | Iterable[AnyPath]) -> Source:
+    """A source as it is, and for a path or a list of paths the source for what each is.
+
+    Raises SourceError for anything else, and when nothing is there.
+    """
+    if isinstance(given, Source):
+        return given
+    if isinstance(given, (str, bytes, os.PathLike)):
+        return source_for(given)
+    try:
+        paths = list(given)
+    except TypeError:
+        paths = []
+    if paths and all(isinstance(path, (str, bytes, os.PathLike)) for path in paths):
+        return chain(*map(source_for, paths))
+    raise SourceError(
+        f'pictures are given as a source, as vsearch.folder("./photos"), a path or a list of paths, and this is '
+        f"{written(given)}"
+    )
 
 
 def source_for(
@@ -65,6 +88,8 @@ def source_for(
     A folder that img2dataset wrote (``00000/`` beside ``00000.parquet``) is read with its tables.
     Raises SourceError when nothing is there.
     """
+    absolute(path)
+    check_no_address(path)
     if os.path.isdir(path):
         walked = {"follow_links": follow_links, "hidden": hidden, "archives": archives, "raw": raw}
         found = folder(path, every=every, exclude=exclude, **walked)

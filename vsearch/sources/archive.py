@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Real
 
+from vsearch.arguments import written
 from vsearch.errors import SourceError
 from vsearch.members.address import COMPRESSED_TARS, KINDS, MARK, is_archive, is_moving, join, kind_of, seconds_of
 from vsearch.members.entry import Contents, Entry, Row, stamp_of
@@ -13,7 +15,7 @@ from vsearch.members.lookup import contents, open_archive
 from vsearch.sources.look import caption_of, scan_failure
 from vsearch.sources.moving import frame, frames
 from vsearch.sources.names import Names, names
-from vsearch.sources.protocol import AnyPath, absolute
+from vsearch.sources.protocol import AnyPath, absolute, check_no_address
 from vsearch.sources.sidecars import SUFFIXES, beside, columns_of
 from vsearch.sources.suffixes import PICTURE_SUFFIXES, suffix
 from vsearch.types import Failure, Item
@@ -183,6 +185,7 @@ def archive(path: AnyPath, *, every: float = EVERY, hidden: bool = False, exclud
     Raises SourceError when there is no such file or it is none that can be read member by member.
     """
     where = absolute(path)
+    check_no_address(path)
     shown = os.fsdecode(where)
     if is_compressed_tar(where):
         raise SourceError(
@@ -194,9 +197,14 @@ def archive(path: AnyPath, *, every: float = EVERY, hidden: bool = False, exclud
         raise SourceError(f"{shown!r} is no archive that can be read; its name would end in one of: {known}")
     if not os.path.isfile(where):
         raise SourceError(f"there is no archive {shown!r}. Check the name, and that the disk is there.")
-    if not every > 0:
-        raise SourceError("the time between two frames must be more than 0 seconds")
+    check_every(every)
     return Archive(where, every if is_moving(where) else 0.0, hidden, names(hidden, exclude).exclude)
+
+
+def check_every(every: float | None) -> None:
+    """Raise SourceError unless a time between two frames is a number of seconds above 0, or None."""
+    if every is not None and not (isinstance(every, Real) and not isinstance(every, bool) and every > 0):
+        raise SourceError(f"the time between two frames is {written(every)}; it is a number of seconds above 0")
 
 
 def is_compressed_tar(path: bytes) -> bool:

@@ -6,7 +6,9 @@ import json
 import math
 import re
 from collections.abc import Callable, Sequence
-from datetime import date
+from datetime import date, timedelta
+from datetime import time as clock_time
+from decimal import Decimal
 from typing import Any
 
 from vsearch.bounds import valid, whole
@@ -51,7 +53,8 @@ def storable(value: Any) -> Cell:
 def plain(value: Any) -> Cell:
     """A value of any table library as one of Python's own: lists and objects as JSON, times in ISO 8601.
 
-    NaN, which tables have where nothing is known, is None.  Infinity stays.
+    Decimals are numbers: whole ones where they have no digits behind the point, else the nearest float.  Durations are
+    seconds.  NaN, which tables have where nothing is known, is None.  Infinity stays.
     """
     value = value.tolist() if hasattr(value, "tolist") else value  # of numpy
     if value is None or isinstance(value, bool):
@@ -62,15 +65,26 @@ def plain(value: Any) -> Cell:
         return None if math.isnan(value) else float(value)
     if isinstance(value, str):
         return str.__str__(value)
-    if isinstance(value, date):
+    if isinstance(value, Decimal):
+        return _number_of(value)
+    if isinstance(value, date | clock_time):
         return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     return _json(value) if isinstance(value, (list, dict)) else str(value)
 
 
+def _number_of(value: Decimal) -> Cell:
+    if value.is_nan():
+        return None
+    whole_number = value.is_finite() and int(value.as_tuple().exponent) >= 0
+    return int(value) if whole_number else float(value)
+
+
 def _json(value: Any) -> str:
     try:
-        return json.dumps(value, ensure_ascii=False, default=str)
+        return json.dumps(value, ensure_ascii=False, default=plain)
     except (TypeError, ValueError):  # keys that JSON has not, or a list that holds itself
         return str(value)

@@ -37,6 +37,11 @@ class Chain:
             total.update(getattr(source, "passed_by", {}))
         return total
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Those of all of them."""
+        return tuple(said for source in self.sources for said in getattr(source, "remarks", ()))
+
     def __iter__(self) -> Iterator[Item | Failure]:
         """Walk each source.  One that cannot be read is a failure, and the others are walked."""
         return opened(self.walk())

@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vsearch.arguments import path_of
 from vsearch.errors import SourceError
-from vsearch.members.values import values_of
+from vsearch.members.values import holds_vectors, values_of
 from vsearch.sources.embedded import Embedded, placed
 from vsearch.sources.img2dataset import Keys
 from vsearch.sources.protocol import AnyPath
-from vsearch.sources.vectors import holds_vectors, read_npy
+from vsearch.sources.vectors import read_npy
 
 VECTORS, TABLES = "img_emb", "metadata"
 PATH, CAPTION = "image_path", "caption"
@@ -75,7 +76,7 @@ def clip_retrieval(folder: AnyPath, *, pictures: AnyPath | None = None) -> ClipR
     made from tars, nothing but keys; a key is looked for as img2dataset lays it out.
     All parts are compared with their tables before the first row is given.  Raises SourceError.
     """
-    place = Path(os.fsdecode(folder))
+    place = path_of(folder)
     tables = _numbered(place / TABLES, "metadata", ".parquet")
     parts, dims = [], set()
     for number, vectors in sorted(_numbered(place / VECTORS, VECTORS, ".npy").items()):

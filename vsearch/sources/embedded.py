@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from vsearch.sources.img2dataset import Keys
 
@@ -24,6 +24,7 @@ class Embedded:
     columns: dict[str, list[Any]]
 
 
+@runtime_checkable
 class EmbeddedSource(Protocol):
     """Where vectors come from."""
 

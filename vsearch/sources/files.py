@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from vsearch.arguments import written
 from vsearch.errors import SourceError
 from vsearch.members.address import resolve
 from vsearch.sources.archive import member
 from vsearch.sources.look import captioned, scan_failure
-from vsearch.sources.protocol import AnyPath, absolute
+from vsearch.sources.protocol import ADDRESS, AnyPath, absolute, is_address, place
 from vsearch.types import Failure, Item
 
 CHUNK = 1 << 20
@@ -39,6 +40,9 @@ class Files:
 
 
 def _look(path: bytes) -> Iterator[Item | Failure]:
+    if is_address(path):
+        yield Failure(path, "scan", ADDRESS)
+        return
     try:
         status = os.stat(path)
     except (OSError, ValueError) as error:
@@ -50,7 +54,13 @@ def _look(path: bytes) -> Iterator[Item | Failure]:
 
 def files(paths: Iterable[AnyPath]) -> Files:
     """Files of any name and suffix; one that is not there is a failure of stage ``scan``."""
-    named = [absolute(path) for path in paths]
+    if isinstance(paths, str | bytes | os.PathLike):
+        raise SourceError(f"files are given as a list of paths, and this is one: write [{written(paths)}]")
+    try:
+        given = list(paths)
+    except TypeError as error:
+        raise SourceError(f"files are given as a list of paths, and this is {written(paths)}") from error
+    named = [place(path) for path in given]
     return Files(lambda: named)
 
 
@@ -63,6 +73,8 @@ def listing(list_file: AnyPath | BinaryIO, base: AnyPath | None = None) -> Files
     the CR of CRLF are dropped, so names that end in CR or contain a newline need NULs.
     Raises SourceError when the list cannot be read.
     """
+    if not isinstance(list_file, str | bytes | os.PathLike) and not hasattr(list_file, "read"):
+        raise SourceError(f"a list of files is a path or a binary stream, and this is {written(list_file)}")
     start = absolute(base if base is not None else os.curdir)
     if isinstance(list_file, (str, bytes, os.PathLike)):
         path = absolute(list_file)
@@ -75,6 +87,8 @@ def listing(list_file: AnyPath | BinaryIO, base: AnyPath | None = None) -> Files
 def _open(path: bytes) -> BinaryIO:
     try:
         return open(path, "rb")
+    except ValueError as error:  # a zero byte
+        raise SourceError(f"{os.fsdecode(path)!r} is no possible name of a list of files") from error
     except OSError as error:
         shown = os.fsdecode(path)
         raise SourceError(
@@ -94,11 +108,11 @@ def _names(stream: BinaryIO, base: bytes) -> Iterator[bytes]:
     rest = piece.removeprefix(BOM)
     while piece:
         *whole, rest = rest.split(separator)
-        yield from (absolute(name, base) for name in map(_trim(separator), whole) if name)
+        yield from (place(name, base) for name in map(_trim(separator), whole) if name)
         piece = _piece(stream)
         rest += piece
     if name := _trim(separator)(rest):
-        yield absolute(name, base)
+        yield place(name, base)
 
 
 def _piece(stream: BinaryIO) -> bytes:

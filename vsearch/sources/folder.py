@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from vsearch.errors import SourceError
 from vsearch.members.address import RAW, is_archive, is_moving
 from vsearch.members.raw import check_installed
-from vsearch.sources.archive import Archive, opened
-from vsearch.sources.look import CAPTION_SUFFIX, caption_name, captioned, item_or_failure, scan_failure
+from vsearch.sources.archive import Archive, check_every, opened
+from vsearch.sources.look import CAPTION_SUFFIX, caption_names, captioned, item_or_failure, scan_failure
 from vsearch.sources.names import Names, names
-from vsearch.sources.protocol import AnyPath, absolute
+from vsearch.sources.protocol import AnyPath, absolute, check_no_address
 from vsearch.sources.suffixes import PICTURE_SUFFIXES, suffix
 from vsearch.types import Failure, Item
 
@@ -111,7 +111,7 @@ class _Walk:
                 self.linked.append(entry.path)
 
     def pictures(self, entries: Entries) -> Iterator[Item | Failure]:
-        captions = {entry.name for entry in entries if entry.name.endswith(CAPTION_SUFFIX)}
+        captions = {entry.name for entry in entries if suffix(entry.name) == CAPTION_SUFFIX}
         failed: set[bytes] = set()  # two pictures may have one caption
         for entry in entries:
             if not self.is_picture(entry):
@@ -175,7 +175,7 @@ class _Walk:
         except OSError as error:
             yield scan_failure(entry.path, error)
         else:
-            if caption_name(entry.name) in captions:
+            if captions and any(name in captions for name in caption_names(entry.name)):
                 yield from captioned(entry.path, status)
             else:
                 yield item_or_failure(entry.path, status, None)
@@ -229,6 +229,7 @@ def folder(
     Raises SourceError when there is no such folder.
     """
     root = absolute(path)
+    check_no_address(path)
     shown = os.fsdecode(root)
     if not os.path.lexists(root):
         raise SourceError(f"there is no folder {shown!r}. Check the name, and that the disk is there.")
@@ -238,7 +239,6 @@ def folder(
         raise SourceError(f"{shown!r} is an index, not a folder of pictures. Name the folder with the pictures.")
     if raw:
         check_installed()
-    if every is not None and not every > 0:
-        raise SourceError("the time between two frames must be more than 0 seconds")
+    check_every(every)
     rule = names(hidden, exclude)
     return Folder(root, follow_links, hidden, all_files, archives, every or 0.0, raw, rule.exclude, root)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from vsearch.arguments import path_of
 from vsearch.errors import SourceError
 from vsearch.members.values import rows_of
 from vsearch.sources.archive import Archive, opened
@@ -141,7 +142,7 @@ class Keys:
 
     def __init__(self, folder: AnyPath) -> None:
         """Raises SourceError when there is no such folder."""
-        self._folder = os.path.abspath(os.fsdecode(folder))
+        self._folder = os.path.abspath(path_of(folder))
         try:
             names = sorted(os.listdir(self._folder))
         except OSError as error:

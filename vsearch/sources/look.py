@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
 from vsearch.bounds import size_and_times
 from vsearch.sources.cells import storable
+from vsearch.sources.encodings import text_of
 from vsearch.sources.suffixes import suffix
 from vsearch.types import Failure, Item
 
@@ -32,19 +34,42 @@ def item_or_failure(path: bytes, status: os.stat_result, caption: str | None) ->
     return Failure(path, "scan", kind, size, mtime_ns)
 
 
-def caption_name(name: bytes) -> bytes:
-    """``x.txt`` for ``x.jpg``."""
-    kept = len(name) - len(suffix(name))
-    return name[:kept] + CAPTION_SUFFIX
+def spellings(stem: bytes, ending: bytes) -> Iterator[bytes]:
+    """Names that a file beside a picture may have: ``x.txt``, ``x.TXT``, ``x.Txt``.
+
+    Letters with accents may be one character or two, as macOS writes them; the picture may have come another way than
+    its text.
+    """
+    stems = [stem]
+    if not stem.isascii():
+        name = os.fsdecode(stem)
+        stems += [os.fsencode(unicodedata.normalize(form, name)) for form in ("NFC", "NFD")]
+    for one in dict.fromkeys(stems):
+        for spelled in (ending, ending.upper(), ending.title()):
+            yield one + spelled
+
+
+def caption_names(name: bytes) -> Iterator[bytes]:
+    """The names that the caption of a picture may have, the likeliest first."""
+    return spellings(name[: len(name) - len(suffix(name))], CAPTION_SUFFIX)
 
 
 def captioned(path: bytes, status: os.stat_result) -> Iterator[Item | Failure]:
     """A picture file with the caption in the file beside it; and the failure of that file, if it cannot be read."""
-    folder, name = os.path.split(path)
-    caption = read_caption(os.path.join(folder, caption_name(name)))
+    caption = caption_beside(path)
     yield item_or_failure(path, status, caption if isinstance(caption, str) else None)
     if isinstance(caption, Failure):
         yield caption
+
+
+def caption_beside(path: bytes) -> str | Failure | None:
+    """The caption of a picture file, or why it cannot be read; None where there is none."""
+    folder, name = os.path.split(path)
+    for spelled in caption_names(name):
+        caption = read_caption(os.path.join(folder, spelled))
+        if caption is not None:
+            return caption
+    return None
 
 
 def read_caption(path: bytes) -> str | Failure | None:
@@ -74,8 +99,8 @@ def read_caption(path: bytes) -> str | Failure | None:
 
 
 def clean_caption(raw: bytes) -> str | None:
-    """UTF-8 with U+FFFD for what is not, cut to 64 kB, stripped; None when nothing is left."""
-    return raw[:CAPTION_BYTES].decode("utf-8-sig", "replace").strip() or None
+    """The text of a caption file, cut to 64 kB and stripped; None when nothing is left.  See ``encodings``."""
+    return text_of(raw[:CAPTION_BYTES]).strip() or None
 
 
 def caption_of(value: Any) -> str | None:
@@ -83,6 +108,6 @@ def caption_of(value: Any) -> str | None:
 
     Cut to 64 kB; None when it says nothing.
     """
-    several = isinstance(value, list) and all(isinstance(text, str) for text in value)
+    several = isinstance(value, list) and all(text is None or isinstance(text, str) for text in value)
     texts = [storable(text) for text in (value if several else [value])]
     return clean_caption("\n".join(str(text) for text in texts if text is not None).encode())

@@ -10,7 +10,7 @@ from vsearch.errors import SourceError
 from vsearch.members import delays
 from vsearch.members.address import join, kind_of, moment_name
 from vsearch.members.scenes import MOST, moments
-from vsearch.sources.look import caption_name, read_caption
+from vsearch.sources.look import caption_beside
 from vsearch.types import Failure, Item
 
 
@@ -34,8 +34,7 @@ def frame(fd: int, path: bytes, seconds: float) -> Iterator[Item | Failure]:
 
 def _items(fd: int, path: bytes, times: Iterator[float]) -> Iterator[Item | Failure]:
     """Frames, and the failure of their caption when there is one that cannot be read."""
-    folder, name = os.path.split(path)
-    caption = read_caption(os.path.join(folder, caption_name(name)))
+    caption = caption_beside(path)
     stamps = size_and_times(os.fstat(fd))
     if isinstance(caption, Failure):
         yield caption

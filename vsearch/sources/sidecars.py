@@ -13,7 +13,7 @@ from vsearch.errors import SourceError
 from vsearch.members.entry import Entry, Part
 from vsearch.members.reading import read
 from vsearch.sources.cells import storable
-from vsearch.sources.look import caption_of, clean_caption
+from vsearch.sources.look import caption_of, clean_caption, spellings
 from vsearch.sources.suffixes import suffix
 from vsearch.types import Cell
 
@@ -66,7 +66,8 @@ def sidecars_of(names: Mapping[bytes, object], name: bytes) -> list[bytes]:
 
 
 def _named(names: Mapping[bytes, object], stem: bytes) -> list[bytes]:
-    return [stem + ending for ending in SUFFIXES if stem + ending in names]
+    spelled = (next((name for name in spellings(stem, ending) if name in names), None) for ending in SUFFIXES)
+    return [name for name in spelled if name is not None]
 
 
 def _bytes(fd: int, part: Part) -> bytes:

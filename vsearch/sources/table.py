@@ -6,13 +6,16 @@ import csv
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import NamedTuple, TextIO
 
+from vsearch.arguments import written
 from vsearch.errors import SourceError
 from vsearch.members.address import join
 from vsearch.sources.cells import typed
+from vsearch.sources.encodings import detected, foreign, marked
 from vsearch.sources.look import clean_caption, item_or_failure, scan_failure
-from vsearch.sources.protocol import AnyPath, absolute
+from vsearch.sources.protocol import ADDRESS, AnyPath, absolute, is_address
 from vsearch.types import Cell, Failure, Item
 
 # Bytes that are not UTF-8 pass through as lone surrogates, so that a path keeps its bytes.
@@ -23,13 +26,25 @@ ENCODING, ON_ERROR = "utf-8-sig", "surrogateescape"
 class Table:
     """The rows of a table, one item per picture: captions of several rows are joined by newlines.
 
-    Other columns are kept for filters, as the first row of a picture has them.
+    Other columns are kept for filters, as the first row of a picture has them.  encoding: of the file.  texts: of those
+    that are not UTF-8; paths keep their bytes.
     """
 
     path: bytes
     path_column: str
     caption_column: str
     separator: str
+    encoding: str = ENCODING
+    texts: str = "utf-8"
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """That texts were read in another encoding than UTF-8, and in which."""
+        told = self.texts if self.texts != "utf-8" else self.encoding
+        if told in ("utf-8", ENCODING):
+            return ()
+        how = "which a mark at its beginning tells" if told == self.encoding else "as their letters suggest"
+        return (f"{os.fsdecode(self.path)}: its texts were read as {told}, {how}",)
 
     @property
     def roots(self) -> tuple[bytes, ...]:
@@ -62,7 +77,7 @@ class Table:
             yield _look(name, base, caption, {column: told[number] for column, told in values.items()})
 
     def _rows(self) -> Iterator[_Row | Failure]:
-        with _open(self.path) as stream:
+        with _open(self.path, self.encoding) as stream:
             reader = csv.reader(stream, delimiter=self.separator)
             header = _Header.of(_first(reader, self.path), self)
             while True:
@@ -86,10 +101,12 @@ class Table:
             return
         if surplus:
             why = f"{len(row):,} fields for {len(header.names):,} columns: texts with {self.separator!r} need quotes"
-            yield self._failure(line, f"{why}; the rest, from {_readable(surplus[0])[:40]!r} on, is left out")
-        caption = _readable(row[header.caption]).strip() if header.caption is not None else ""
+            yield self._failure(
+                line, f"{why}; the rest, from {_readable(surplus[0], self.texts)[:40]!r} on, is left out"
+            )
+        caption = _readable(row[header.caption], self.texts).strip() if header.caption is not None else ""
         others = {
-            column: _readable(text)
+            column: _readable(text, self.texts)
             for place, (column, text) in enumerate(zip(header.names, row, strict=False))
             if column and place not in (header.path, header.caption)
         }
@@ -119,9 +136,10 @@ class _Header(NamedTuple):
         """Raises SourceError with the names that there are."""
 
         def place(name: str) -> int:
-            if name in header:
-                return header.index(name)
-            there = ", ".join(repr(_readable(column)) for column in header)[:1000] or "none"
+            told = [_readable(column, table.texts) for column in header]
+            if name in told:
+                return told.index(name)
+            there = ", ".join(map(repr, told))[:1000] or "none"
             hint = "" if _is_utf8(header) else " It is not UTF-8; try: iconv -f LATIN1 -t UTF-8, or -f UTF-16."
             raise SourceError(
                 f"the table {os.fsdecode(table.path)!r} has no column {name!r}; it has: {there}. "
@@ -129,16 +147,20 @@ class _Header(NamedTuple):
             )
 
         names: list[str] = []
-        for column in map(_readable, header):
+        for column in (_readable(name, table.texts) for name in header):
             while column and column in names:
                 column += "_"
             names.append(column)
         return cls(names, place(table.path_column), place(table.caption_column) if table.caption_column else None)
 
 
-def _readable(text: str) -> str:
-    """A text with U+FFFD for what is not UTF-8: that can stand in a path, but not in what is searched."""
-    return text.encode("utf-8", ON_ERROR).decode("utf-8", "replace")
+def _readable(text: str, encoding: str = "utf-8") -> str:
+    """A text whose bytes were read as UTF-8; in ``encoding`` if they are not.  What cannot be read is U+FFFD."""
+    raw = text.encode("utf-8", ON_ERROR)
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode(encoding, "replace")
 
 
 def _is_utf8(header: list[str]) -> bool:
@@ -157,6 +179,8 @@ def _first(reader: Iterator[list[str]], path: bytes) -> list[str]:
 
 def _look(name: bytes, base: bytes, caption: str | None, columns: dict[str, Cell]) -> Item | Failure:
     """Relative names are looked for beside the table, then in the current directory."""
+    if is_address(name):
+        return Failure(name, "scan", ADDRESS)
     beside, here = absolute(name, base), absolute(name)
     path = here if not os.path.lexists(beside) and os.path.lexists(here) else beside
     try:
@@ -166,9 +190,25 @@ def _look(name: bytes, base: bytes, caption: str | None, columns: dict[str, Cell
     return replace(found, columns=columns) if isinstance(found, Item) else found
 
 
-def _open(path: bytes) -> TextIO:
+def _encodings(path: bytes) -> tuple[str, str]:
+    """The encoding of a table, and that of texts in it that are not UTF-8.  Raises SourceError."""
     try:
-        return open(path, encoding=ENCODING, errors=ON_ERROR, newline="")
+        with open(path, "rb") as stream:
+            mark = marked(stream.read(4))
+            stream.seek(0)
+            other = None if mark not in (None, ENCODING) else next(foreign(stream), None)
+            if other is None:
+                return mark or ENCODING, "utf-8"
+            return ENCODING, detected(chain([other], foreign(stream)))
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except ValueError as error:  # a zero byte
+        raise SourceError(f"{os.fsdecode(path)!r} is no possible name of a table") from error
+
+
+def _open(path: bytes, encoding: str) -> TextIO:
+    try:
+        return open(path, encoding=encoding, errors=ON_ERROR if encoding == ENCODING else "replace", newline="")
     except OSError as error:
         raise _unreadable(path, error) from error
 
@@ -191,7 +231,13 @@ def table(
     Raises SourceError when the table cannot be read or lacks a column.
     """
     where = absolute(path)
-    with _open(where) as stream:
+    for what, name in (("path_column", path_column), ("caption_column", caption_column)):
+        if not isinstance(name, str):
+            raise SourceError(f"{what} is {written(name)}; it is the name of a column")
+    if separator is not None and not isinstance(separator, str):
+        raise SourceError(f"a separator is one character, and this is {written(separator)}")
+    encoding, texts = _encodings(where)
+    with _open(where, encoding) as stream:
         try:
             header = stream.readline(1 << 20)
         except OSError as error:
@@ -199,6 +245,6 @@ def table(
     chosen = separator or max("\t,;", key=header.count)
     if len(chosen) != 1:
         raise SourceError(f"a separator is one character, and this is {chosen!r}")
-    made = Table(where, path_column, caption_column, chosen)
+    made = Table(where, path_column, caption_column, chosen, encoding, texts)
     _Header.of(_first(csv.reader([header], delimiter=chosen), where), made)
     return made

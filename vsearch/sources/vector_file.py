@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from vsearch.arguments import path_of
 from vsearch.sources.embedded import Embedded, placed
 from vsearch.sources.img2dataset import Keys
 from vsearch.sources.protocol import AnyPath
@@ -52,7 +52,7 @@ def vector_file(file: AnyPath, *, meta: AnyPath | None = None, pictures: AnyPath
     meta: a .parquet, .csv, .tsv or .jsonl table with n rows.  pictures: the folder of the pictures, where its paths
     are relative.  Raises SourceError.
     """
-    place = Path(os.fsdecode(file))
+    place = path_of(file)
     count, dim = read_npy(place).shape
-    told = read_meta(Path(os.fsdecode(meta)), count) if meta is not None else Meta()
+    told = read_meta(path_of(meta), count) if meta is not None else Meta()
     return VectorFile(place, told, count, dim, None if pictures is None else Keys(pictures))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsearch.errors import SourceError
-from vsearch.members.values import rows_of
+from vsearch.members.values import holds_vectors, rows_of
 from vsearch.sources.cells import typed
 
 if TYPE_CHECKING:
@@ -163,14 +163,6 @@ def _parquet(path: Path) -> Iterator[Row]:
             yield from rows_of(batch)
     except (ValueError, ArrowException) as error:
         raise SourceError(f"{path}: is no whole Parquet file ({error})") from error
-
-
-def holds_vectors(kind: Any) -> bool:
-    """Whether a column of a Parquet file holds lists of numbers: the vectors themselves, and nothing to filter by."""
-    import pyarrow as pa
-
-    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    return bool(is_list and (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)))
 
 
 _READERS: dict[str, Callable[[Path], Iterator[Row]]] = {

@@ -12,7 +12,7 @@ import lmdb
 import msgspec
 
 from vsearch import files
-from vsearch.errors import IndexLocked
+from vsearch.errors import IndexExists, IndexLocked
 from vsearch.store.environment import Environment, create_environment
 from vsearch.store.layout import Layout, format_line
 from vsearch.store.records import Head, Space, encode, pack_encoder, unpack_space
@@ -60,6 +60,12 @@ def read_spaces(txn: lmdb.Transaction, table: Any) -> list[Space]:
             found.append(unpack_space(cursor.value(), cursor.key()[len(SPACE_KEY) :].decode("utf-8", "replace")))
             more = cursor.next()
     return sorted(found, key=lambda space: space.key)
+
+
+def refuse_what_is_there(root: Path) -> None:
+    """Raise IndexExists unless nothing is at ``root``, or an empty folder."""
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise IndexExists(f"{root}: there is something already; open it, or name another place with --index")
 
 
 def clear_scratch(root: Path) -> None:

@@ -27,7 +27,7 @@ from typing import Any, BinaryIO
 import lmdb
 
 from vsearch import files
-from vsearch.errors import IndexClosed, IndexCorrupt, IndexNotFound, IndexNotWritable
+from vsearch.errors import IndexClosed, IndexCorrupt, IndexNotWritable
 from vsearch.store.trust import Walk
 
 MAP_SIZE = 64 << 30
@@ -185,7 +185,8 @@ def open_environment(meta: Path, walk: Walk) -> Environment:
 
 def _identity(meta: Path) -> tuple[int, int]:
     try:
-        told = os.stat(meta / "data.mdb")
+        with files.reading(meta):
+            told = os.stat(meta / "data.mdb")
     except FileNotFoundError:
         raise IndexCorrupt(
             f"{meta / 'data.mdb'} is gone: the metadata cannot be rebuilt from the vectors; restore a backup, "
@@ -305,13 +306,9 @@ def check_length(data: Path) -> None:
 
 @contextmanager
 def readable(path: Path) -> Iterator[BinaryIO]:
-    """Open a file of an index for reading.  Raises IndexNotFound when that is not allowed."""
-    try:
+    """Open a file of an index for reading.  Raises IndexNotReadable when that is not allowed."""
+    with files.reading(path):
         file = open(path, "rb", opener=files.plain)
-    except PermissionError as error:
-        raise IndexNotFound(
-            f"{path}: cannot be read ({error.strerror}); ask the owner of the index for the right to read it"
-        ) from error
     with file:
         yield file
 

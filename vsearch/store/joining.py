@@ -105,12 +105,13 @@ def _check_room(destination: Path, shards: Sequence[Store], moments: Sequence[Sn
 @contextmanager
 def _scratch(destination: Path) -> Iterator[Path]:
     """A place beside ``destination``, removed at the end; what a killed process left is removed by the next one."""
-    clear_scratch(destination)
     scratch = destination.with_name(f".{destination.name}.new-{uuid.uuid4().hex}")
     with ExitStack() as at_end:
-        files.make_dir(scratch)
-        at_end.callback(files.discard, scratch)
-        at_end.callback(files.WriterLock(scratch / "LOCK").release)
+        with files.alone_in(destination.parent):
+            clear_scratch(destination)
+            files.make_dir(scratch)
+            at_end.callback(files.discard, scratch)
+            at_end.callback(files.WriterLock(scratch / "LOCK").release)
         yield scratch / "index"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import uuid
 from dataclasses import dataclass
@@ -86,12 +88,21 @@ def format_line(identity: str) -> bytes:
     return f"vsearch {FORMAT_VERSION} {identity}\n".encode()
 
 
+def _why(error: OSError) -> str:
+    return "" if error.errno == errno.ENOENT else f" ({error.strerror})"
+
+
 def read_format(root: Path) -> str:
-    """The uuid of the index at ``root``.  Raises IndexNotFound, FormatTooNew."""
-    if not root.exists():
-        raise IndexNotFound(f"{root}: no such index; make one with: vsearch index FOLDER --index {root}")
+    """The uuid of the index at ``root``.  Raises IndexNotFound, IndexNotReadable, FormatTooNew."""
     try:
-        with open(Layout(root).format, "rb", opener=files.plain) as file:
+        with files.reading(root):
+            os.stat(root)
+    except OSError as error:  # its name may be one that no file system takes
+        raise IndexNotFound(
+            f"{root}: no such index{_why(error)}; make one with: vsearch index FOLDER --index {root}"
+        ) from error
+    try:
+        with files.reading(Layout(root).format), open(Layout(root).format, "rb", opener=files.plain) as file:
             line = file.read(200).decode("ascii").split()
         word, version, identity = line[0], int(line[1]), str(uuid.UUID(line[2]))
     except (OSError, ValueError, IndexError):

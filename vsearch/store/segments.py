@@ -108,7 +108,7 @@ class SegmentReader:
         self.path = folder / segment.name
         self.segment = segment
         self.dim = dim
-        with open(self.path, "rb", opener=files.plain) as file:
+        with files.reading(self.path), open(self.path, "rb", opener=files.plain) as file:
             self._check(file, head)
             mapped = np.memmap(file, np.float16, "r", offset=HEADER, shape=(segment.rows, dim))
         self.mapping: mmap.mmap = mapped._mmap  # type: ignore[attr-defined]
@@ -137,7 +137,7 @@ class SegmentReader:
 
     def _read_ids(self, folder: Path) -> NDArray[np.int64]:
         path = folder / self.segment.ids_name
-        with open(path, "rb", opener=files.plain) as file:
+        with files.reading(path), open(path, "rb", opener=files.plain) as file:
             raw = file.read()
         if hashlib.sha256(raw).hexdigest() != self.segment.ids_sha256 or len(raw) < 8 * self.segment.rows:
             raise IndexCorrupt(

@@ -19,6 +19,7 @@ from vsearch.store import live as live_ids
 from vsearch.store.batch import ArchiveState, path_key
 from vsearch.store.records import (
     MADE_KEY,
+    MOST_ID,
     Derived,
     Head,
     Record,
@@ -83,6 +84,8 @@ class Snapshot:
 
     def record(self, id: int) -> Record | None:
         """The record of an id, also of a missing picture; None for one that was dropped or never given."""
+        if not 0 <= id <= MOST_ID:  # no key can be made of it
+            return None
         raw = self._txn.get(id_key(id), db=self._tables[b"item"])
         return None if raw is None else Record.unpack(raw)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from vsearch.arguments import written
 from vsearch.errors import QueryError
 from vsearch.store import derived
 from vsearch.store.creation import SPACE_KEY, add_space_folder
@@ -50,6 +51,8 @@ def _absent(space: Space, kept: NDArray[np.int64]) -> int:
 
 def named(store: Store, name: str) -> SpaceInfo:
     """The space of that name, or the only one whose encoder has it.  Raises QueryError."""
+    if not isinstance(name, str):
+        raise QueryError(f"a space is named by a text, and this is {written(name)}")
     spaces = listed(store)
     found = [space for space in spaces if name in (space.name, space.encoder.name)]
     exact = [space for space in found if space.name == name]

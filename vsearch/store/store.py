@@ -15,12 +15,12 @@ import msgspec
 import numpy as np
 
 from vsearch import files
-from vsearch.errors import IndexClosed, IndexCorrupt, IndexExists, IndexNotWritable, QueryError
+from vsearch.errors import IndexClosed, IndexCorrupt, IndexNotWritable, QueryError
 from vsearch.store import derived, described, segments
 from vsearch.store import live as live_ids
 from vsearch.store.batch import Batch, path_key
 from vsearch.store.changes import Changes, matrix_of
-from vsearch.store.creation import HEAD_KEY, SPACE_KEY, clear_scratch, fill, read_spaces
+from vsearch.store.creation import HEAD_KEY, SPACE_KEY, clear_scratch, fill, read_spaces, refuse_what_is_there
 from vsearch.store.environment import Environment, open_environment
 from vsearch.store.garbage import sweep
 from vsearch.store.layout import Layout, read_format
@@ -59,13 +59,13 @@ class Store:
     def create(cls, root: Path, info: EncoderInfo) -> Store:
         """Make an empty index for one encoder and open it for writing.
 
-        It is made under a scratch name and appears whole.  Raises IndexExists, IndexNotWritable, DiskFull.
+        It is made under a scratch name and appears whole; of several processes that make it, the others wait for the
+        first, and find it there.  Raises IndexExists, IndexNotWritable, DiskFull.
         """
         root = Path(os.path.abspath(root))
-        if root.exists() and (not root.is_dir() or any(root.iterdir())):
-            raise IndexExists(f"{root}: there is something already; open it, or name another place with --index")
         identity = str(uuid.uuid4())
-        with files.storage_errors(root):
+        with files.storage_errors(root), files.alone_in(root.parent):
+            refuse_what_is_there(root)
             clear_scratch(root)
             scratch = root.with_name(f".{root.name}.new-{uuid.uuid4().hex}")
             with ExitStack() as on_error:
@@ -81,7 +81,9 @@ class Store:
 
     @classmethod
     def open(cls, root: Path, *, write: bool = False, tidy: bool = True) -> Store:
-        """Open an index.  Raises IndexNotFound, FormatTooNew, IndexLocked, IndexCorrupt, IndexNotWritable.
+        """Open an index.
+
+        Raises IndexNotFound, IndexNotReadable, FormatTooNew, IndexLocked, IndexCorrupt, IndexNotWritable.
 
         tidy: remove what crashed writers left behind.  What only keeps a cache, for a reader, leaves that to others.
         """
