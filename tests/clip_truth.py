@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from clip_families import normalised, whole
 from PIL import Image
@@ -21,6 +23,14 @@ def squashed(paths: Sequence[Path], side: int) -> np.ndarray:
     """Pixels of pictures, (n, side, side, 3) uint8, by Pillow alone."""
     opened = [Image.open(path).convert("RGB").resize((side, side), Image.Resampling.BICUBIC) for path in paths]
     return np.stack([np.asarray(picture) for picture in opened])
+
+
+@contextmanager
+def no_bfloat16() -> Iterator[None]:
+    """Picture towers of float32: whether bfloat16 pays is found by a race, which depends on what else runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+        yield
 
 
 class Truth:

@@ -109,11 +109,10 @@ def clip_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
         yield {family: save_family(place / f"{n}", family) for n, family in enumerate(FAMILIES)}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def float32() -> Iterator[None]:
-    """Picture towers of float32: whether bfloat16 pays is found by a race, which depends on what else runs."""
-    import torch
+    """Picture towers of float32 in this test, as ``clip_truth.no_bfloat16`` has it."""
+    from clip_truth import no_bfloat16
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    with no_bfloat16():
         yield

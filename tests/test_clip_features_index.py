@@ -9,15 +9,13 @@ import imagehash
 import numpy as np
 import pytest
 from clip_families import SIGMOID
-from clip_truth import KINDS, Truth, close
+from clip_truth import KINDS, Truth, close, no_bfloat16
 from PIL import Image, ImageEnhance
 
 import vsearch
 from vsearch import phrases
 from vsearch.evaluate.audit import audit
 from vsearch.types import Query
-
-pytestmark = pytest.mark.usefixtures("float32")
 
 WORDS = ("dog", "cat", "car", "tree", "house", "sea", "night", "hand", "bread", "snow")
 LABELS = ("dog", "a sailing boat", "the sea at night", "bread")
@@ -49,10 +47,11 @@ def pictures(tmp_path_factory):
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def case(request, clip_models, pictures, float32, tmp_path_factory):
+def case(request, clip_models, pictures, tmp_path_factory):
     """An index made with one family; what open_clip says; the ids of the pictures in the order of their names."""
     model = clip_models[request.param]
-    with vsearch.create(tmp_path_factory.mktemp("index") / "x.vsearch", encoder=str(model)) as index:
+    place = tmp_path_factory.mktemp("index") / "x.vsearch"
+    with no_bfloat16(), vsearch.create(place, encoder=str(model)) as index:
         assert index.add(vsearch.folder(pictures)).added == 64
         truth = Truth(model, sorted(pictures.glob("*.[pj]*")))
         with index.store.snapshot() as snapshot:

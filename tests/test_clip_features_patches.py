@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from clip_families import FAMILIES, drawn, network_of, normalised, whole
 
 from tests.small_clip import MODEL, save_model
+from vsearch.embed import load_encoder
 from vsearch.embed.clip import unpooled
 from vsearch.embed.openclip_patches import OpenClipPatches
 from vsearch.embed.patches import load_patches
@@ -173,3 +175,38 @@ def test_a_tower_without_patches_is_an_error_that_says_what_to_use(clip_models):
     network.forward_intermediates = None
     with pytest.raises(EncoderError, match="no tokens of this model's text tower"):
         unpooled.tokens(network, torch.ones(1, 16, dtype=torch.long))
+
+
+COLUMNS = {"`mini`": None, "`ViT-*`": "CLIP", "`RN50` and larger": "RN50", "SigLIP, SigLIP 2": "SigLIP"} | {
+    "ConvNeXt and others of timm": "ConvNeXt",
+    "texts by transformers": "XLM-RoBERTa",
+}
+
+
+def test_the_table_in_the_docs_says_in_what_the_towers_run(clip_models):
+    lines = (Path(__file__).parents[1] / "docs" / "encoders.md").read_text().splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    (names,) = (row[1:] for row in rows if row[-1] == "texts by transformers")
+    assert names == list(COLUMNS)
+    told = {row[0].partition(" ")[0]: row[1:] for row in rows if row[0].endswith(" run in")}
+    for at, family in enumerate(COLUMNS.values()):
+        if family is not None:
+            ways = load_encoder(str(clip_models[family])).ways
+            assert {kind: cells[at] for kind, cells in told.items()} == {
+                kind: way.partition(",")[0] for kind, way in ways.items()
+            }
+
+
+def test_siglip_2_has_the_towers_of_siglip():
+    """But for tokenizer, vocabulary, length and the form of GELU: what is tested of one holds for both."""
+    import open_clip
+
+    free = {"vocab_size", "hf_tokenizer_name", "tokenizer_kwargs", "context_length", "act_kwargs"}
+    listed = open_clip.list_models()
+    both = [(name.replace("SigLIP2", "SigLIP"), name) for name in listed if "SigLIP2" in name]
+    both = [[open_clip.get_model_config(name) for name in two] for two in both if two[0] in listed]
+    assert len(both) > 5
+    for one, two in both:
+        assert one["vision_cfg"] == two["vision_cfg"] and one["custom_text"] and two["custom_text"]
+        texts = [{key: value for key, value in of["text_cfg"].items() if key not in free} for of in (one, two)]
+        assert texts[0] == texts[1]

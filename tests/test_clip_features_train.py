@@ -8,7 +8,7 @@ import torch
 from clip_families import FAMILIES, network_of
 from clip_truth import KINDS, Truth
 from safetensors.torch import load_file
-from tiny_clip import save_pairs
+from tiny_clip import MODEL, save_pairs
 
 from vsearch.embed import load_encoder
 from vsearch.errors import TrainError
@@ -119,6 +119,16 @@ def test_lora_of_a_tower_without_blocks_is_an_error_that_says_what_to_use(clip_m
     network.visual = torch.nn.Linear(2, 2)
     with pytest.raises(TrainError, match="picture tower of this model has no blocks for lora; use --train whole"):
         unlock(network, "lora", 4)
+
+
+def test_a_tower_that_open_clip_cannot_lock_in_part_is_an_error_that_says_what_to_use():
+    import open_clip
+
+    told = {**MODEL, "multimodal_cfg": {**MODEL["text_cfg"], "layers": 1}}
+    network = open_clip.CoCa(**told)
+    for what in ("heads", "last:1"):
+        with pytest.raises(TrainError, match=f"cannot be trained in parts as '{what}' wants .*; use --train whole"):
+            unlock(network, what, 4)
 
 
 def truth_of(folder, pairs) -> tuple[Truth, np.ndarray]:

@@ -117,7 +117,7 @@ def write_tokenizer(folder, changes):
 
 
 @pytest.fixture(autouse=True)
-def alone(tmp_path, monkeypatch):
+def alone(tmp_path, monkeypatch, float32):
     monkeypatch.setenv("VSEARCH_CACHE", str(tmp_path / "cache"))
 
 

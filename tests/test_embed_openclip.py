@@ -239,6 +239,7 @@ print(constants.HF_HUB_OFFLINE)
     assert "Retry" not in told.stderr
 
 
+@pytest.mark.usefixtures("float32")
 def test_patches_and_tokens_are_those_that_the_towers_pool(folder):
     from vsearch.embed.patches import load_patches
 
