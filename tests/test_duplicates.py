@@ -9,11 +9,12 @@ from drawn_pictures import draw, drawn
 from forked import run
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from test_promises import tree
 
 import vsearch
 from vsearch.decode import fit
-from vsearch.duplicates import Keep, calibrate, hashes
+from vsearch.duplicates import Keep, calibrate, colours, hashes
 from vsearch.duplicates.groups import groups
 from vsearch.duplicates.neighbours import pairs
 from vsearch.duplicates.plan import Picture
@@ -161,7 +162,52 @@ def test_a_crop_at_one_corner_is_recognised():
     image = drawn(3)
     corner = image.crop((16, 12, 320, 240))
     assert hashes.differing(hashed(image), hashed(corner)) <= hashes.MOST_BITS
-    assert (hashed(image)[0] != hashed(corner)[0]).sum() > hashes.MOST_BITS, "which takes the hashes of crops"
+    assert (hashed(image).bits[0] != hashed(corner).bits[0]).sum() > hashes.MOST_BITS, "which takes the hashes of crops"
+
+
+def turned(image, degrees):
+    """Every hue turned; greys stay."""
+    hsv = np.array(image.convert("HSV"))
+    hsv[..., 0] = (hsv[..., 0].astype(int) + degrees * 256 // 360) % 256
+    return Image.fromarray(hsv, "HSV").convert("RGB")
+
+
+def on_white(image, share):
+    """A product that fills a share of the width and height of a white picture."""
+    white = Image.new("RGB", image.size, "white")
+    small = image.resize((round(image.width * share), round(image.height * share)))
+    white.paste(small, ((image.width - small.width) // 2, (image.height - small.height) // 2))
+    return white
+
+
+@pytest.mark.parametrize("share", [1.0, 0.6, 0.35])
+@pytest.mark.parametrize("degrees", [60, 120, 180, 300])
+def test_the_same_picture_in_other_colours_is_another(degrees, share):
+    for seed in range(8):
+        image = on_white(drawn(seed), share)
+        assert not hashes.same_colours(hashed(image), hashed(on_white(turned(drawn(seed), degrees), share)))
+        for change in calibrate.CHANGES:
+            assert hashes.same_colours(hashed(image), hashed(change(image)))
+
+
+def test_grey_pictures_have_the_same_colours():
+    grey = drawn(2).convert("L").convert("RGB")
+    for change in (*calibrate.CHANGES, lambda image: image.resize((90, 60))):
+        assert hashes.same_colours(hashed(grey), hashed(change(grey)))
+
+
+def test_the_distance_of_colours_is_that_of_a_plain_loop():
+    rng = np.random.default_rng(7)
+    a, b = rng.normal(0, 40, (256, 2)), rng.normal(0, 40, (3, 256, 2))
+    expected = []
+    for other in b:
+        cells = [(np.hypot(*(p - q)), max(np.hypot(*p), np.hypot(*q))) for p, q in zip(a, other, strict=True)]
+        cells = sorted(cells, reverse=True)[:16]
+        expected.append(sum(d for d, _ in cells) / sum(c + 8 for _, c in cells))
+    assert colours.distance(a.astype(np.float32), b.astype(np.float32)) == pytest.approx(min(expected), rel=1e-4)
+    red = np.asarray(colours.of(Image.new("RGB", (128, 128), (255, 0, 0))))
+    truth = np.array(Image.new("RGB", (1, 1), (255, 0, 0)).convert("YCbCr"))[0, 0, 1:] - 128.0
+    assert np.abs(red - truth).max() < 1
 
 
 # The threshold
@@ -218,6 +264,16 @@ def changed(tmp_path_factory):
     with vsearch.create(folder.parent / "photos.vsearch", encoder="toy") as index:
         index.add(vsearch.folder(folder))
     return folder
+
+
+def test_variants_of_a_picture_in_other_colours_are_no_duplicates(tmp_path):
+    folder = draw(tmp_path / "photos", 8)
+    for degrees in (60, 120, 180):
+        turned(drawn(3), degrees).save(folder / f"03-{degrees}.png")
+    drawn(3).resize((160, 120)).save(folder / "03-half.png")
+    with vsearch.create(tmp_path / "x.vsearch", encoder="toy") as index:
+        index.add(vsearch.folder(folder))
+        assert names(index.duplicates(threshold=0.3)) == {"03.png": ["03-half.png"]}
 
 
 def names(plan):

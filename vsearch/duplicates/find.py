@@ -90,7 +90,7 @@ def _confirmed(
     known = {id: bits for id, bits in told.items() if bits is not None}
     near: dict[int, dict[int, tuple[float, int]]] = {id: {} for id in known}
     for (a, b), score in shaped.items():
-        if a in known and b in known and (bits := hashes.differing(known[a], known[b])) <= hashes.MOST_BITS:
+        if a in known and b in known and (bits := _alike(known[a], known[b])) is not None:
             near[a][b] = near[b][a] = (min(1.0, score), bits)
     least = min(threshold, 2 * threshold**2 - 1)
     for a, b in _once_removed(near):
@@ -101,6 +101,12 @@ def _confirmed(
         pictures[a].content: {pictures[b].content: told for b, told in others.items()} for a, others in near.items()
     }
     return alike, len(told) - len(known)
+
+
+def _alike(a: hashes.Look, b: hashes.Look) -> int | None:
+    """Bits that differ between two pictures that look alike; None for others."""
+    bits = hashes.differing(a, b)
+    return bits if bits <= hashes.MOST_BITS and hashes.same_colours(a, b) else None
 
 
 def _once_removed(near: dict[int, dict[int, tuple[float, int]]]) -> set[tuple[int, int]]:

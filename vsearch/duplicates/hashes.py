@@ -7,11 +7,13 @@ asked for, would cost more; and a hash made from the file as it is now cannot be
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vsearch.decode import Decoded, DecodePool, Job
+from vsearch.duplicates import colours
 from vsearch.types import PixelSpec
 
 if TYPE_CHECKING:
@@ -39,28 +41,43 @@ _CROPS = (
 )
 
 
-def hashes(paths: Iterable[bytes], workers: int | None = None) -> Iterator[Bits | None]:
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a picture and what is left of it when it is cropped look like, the whole picture first.
+
+    bits: (7, 256) bool, imagehash's ``phash``: the signs of the low frequencies of the cosine transform of brightness
+    against their median.  chroma: (7, 256, 2) float32, the colours of 16 x 16 cells.
+    """
+
+    bits: Bits
+    chroma: NDArray[np.float32]
+
+
+def hashes(paths: Iterable[bytes], workers: int | None = None) -> Iterator[Look | None]:
     """The hashes of pictures, in order; None for a file that cannot be read.  See ``of`` for what they are."""
     with DecodePool(SPEC, workers=workers) as pool:
         for outcome in pool.map(Job(path) for path in paths):
             yield of(outcome.pixels) if isinstance(outcome, Decoded) else None
 
 
-def of(pixels: NDArray[np.uint8]) -> Bits:
-    """Hashes of a picture and of what is left of it when it is cropped: (7, 256) bool, the whole picture first.
-
-    pixels: (128, 128, 3) uint8.  A hash is imagehash's ``phash``: the signs of the low frequencies of the cosine
-    transform against their median.
-    """
+def of(pixels: NDArray[np.uint8]) -> Look:
+    """The look of a picture.  pixels: (128, 128, 3) uint8."""
     import imagehash
     from PIL import Image
 
     whole = Image.fromarray(pixels)
     side = pixels.shape[0]
     pieces = [whole, *(whole.crop(tuple(round(side * part) for part in crop)) for crop in _CROPS)]
-    return np.stack([imagehash.phash(piece, hash_size=SIDE).hash.reshape(-1) for piece in pieces])
+    bits = [imagehash.phash(piece, hash_size=SIDE).hash.reshape(-1) for piece in pieces]
+    return Look(np.stack(bits), np.stack([colours.of(piece) for piece in pieces]))
 
 
-def differing(a: Bits, b: Bits) -> int:
+def differing(a: Look, b: Look) -> int:
     """Bits that differ between two pictures, either of which may be a crop of the other: least over all crops."""
-    return int(min((a[0] != b).sum(axis=1).min(), (b[0] != a).sum(axis=1).min()))
+    return int(min((a.bits[0] != b.bits).sum(axis=1).min(), (b.bits[0] != a.bits).sum(axis=1).min()))
+
+
+def same_colours(a: Look, b: Look) -> bool:
+    """Whether two pictures, either of which may be a crop of the other, are no colour variants of one another."""
+    pairs = ((a.chroma[0], b.chroma), (b.chroma[0], a.chroma))
+    return min(colours.distance(whole, pieces) for whole, pieces in pairs) <= colours.MOST

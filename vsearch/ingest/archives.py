@@ -8,7 +8,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 from vsearch.bounds import size_and_times
+from vsearch.errors import SourceError
 from vsearch.members.address import kind_of, split
+from vsearch.members.lookup import locate
 from vsearch.sources import Archive, Source, walk
 from vsearch.store import Store
 from vsearch.store.batch import ArchiveState
@@ -26,6 +28,7 @@ class Archives:
         self._store, self._retry_failed = store, retry_failed
         self._held: tuple[Counter[bytes], Counter[bytes]] | None = None
         self._there: dict[bytes, bool] = {}
+        self._folders: dict[bytes, bool] = {}
         self.read: dict[bytes, ArchiveState] = {}
         self.unchanged = self.known_failures = 0
 
@@ -45,7 +48,21 @@ class Archives:
             return False
         if archive not in self._there:
             self._there[archive] = archive not in self.read and os.path.isfile(archive)
-        return self._there[archive]
+        return self._there[archive] and not self._is_gone_file(archive, path)
+
+    def _is_gone_file(self, archive: bytes, path: bytes) -> bool:
+        """Whether a path is none of an archive's members, but was in a folder named ``trip.zip#x`` beside it."""
+        folder = os.path.dirname(path)
+        if len(folder) <= len(archive):
+            return False
+        if folder not in self._folders:
+            self._folders[folder] = os.path.isdir(folder)
+        if not self._folders[folder]:
+            return False
+        try:
+            return locate(path)[1] is None
+        except SourceError:
+            return True
 
     def _is_known(self, one: Archive) -> bool:
         path = one.path

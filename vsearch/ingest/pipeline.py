@@ -293,8 +293,8 @@ class Ingestion:
         roots = tuple(map(address.covered, self._looked.roots))
         empty = tuple(map(address.covered, self._looked.empty_roots))
         with self._store.snapshot() as snapshot:
-            under = [(id, r) for id, r in snapshot.items() if r.path.startswith(roots)]
-        gone = [id for id, r in under if r.missing or (empty and r.path.startswith(empty))]
+            under = [(id, r) for id, r in snapshot.items() if any(address.covers(root, r.path) for root in roots)]
+        gone = [id for id, r in under if r.missing or any(address.covers(root, r.path) for root in empty)]
         if len(gone) > PRUNE_SHARE * len(under) and not self._options.yes:
             self._warnings.append(
                 f"{len(gone):,} of {len(under):,} pictures would be forgotten, more than a tenth: nothing was. "

@@ -160,12 +160,13 @@ def _find_vanished(
         shown = (id < len(seen) and seen[id]) or record.path in failed or _is_inside(record.path, unread)
         if shown or archives.unopened(record.path):
             kept[prefix] += 1
-        elif not record.missing:
+        elif not record.missing and address.covers(prefix, record.path):
             gone[prefix][id] = record
     found.forgotten = [
         f.path
         for f in snapshot.failures()
-        if (f.path.startswith(prefixes) or f.path in roots) and f.path not in found.failing and f.path not in found.todo
+        if (any(address.covers(prefix, f.path) for prefix in prefixes) or f.path in roots)
+        if f.path not in found.failing and f.path not in found.todo
         if f.path not in failed and not archives.unopened(f.path)
     ]
     shown_new = {p for p in prefixes if any(i.path.startswith(p) for i in found.todo)}

@@ -79,6 +79,14 @@ def covered(root: bytes) -> bytes:
     return root if inside_archive else root.rstrip(b"/") + b"/"
 
 
+def covers(prefix: bytes, path: bytes) -> bool:
+    """Whether what ``covered`` gave is of the folder or archive that a picture is in.
+
+    A file in a folder that is named as a member would be (``trip.zip#x/`` beside ``trip.zip``) is none of the archive.
+    """
+    return path.startswith(prefix) and (prefix.endswith(b"/") or not os.path.lexists(path))
+
+
 _MOMENT = re.compile(rb"t=(\d{1,7}(?:\.\d{1,3})?)")
 
 

@@ -36,7 +36,7 @@ def number_at(fd: int, milliseconds: int) -> int | None:
 
 
 def delays(fd: int) -> Iterator[int]:
-    """How long each frame is shown, as browsers do it; none for what is no animation.
+    """Milliseconds that browsers show each frame; none for what is no animation.
 
     A file that is cut short gives those that are whole.
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from vsearch.errors import SourceError
-from vsearch.members.address import RAW, is_archive, is_moving
+from vsearch.members.address import MARK, RAW, is_archive, is_moving
 from vsearch.members.raw import check_installed
 from vsearch.sources.archive import Archive, check_every, opened
 from vsearch.sources.look import CAPTION_SUFFIX, caption_names, captioned, item_or_failure, scan_failure
@@ -45,8 +45,8 @@ class Folder:
 
     @property
     def roots(self) -> tuple[bytes, ...]:
-        """The folder itself."""
-        return (self.root,)
+        """The folder itself; with a slash where it would be taken for an archive (a folder named ``x.zip#``)."""
+        return (self.root + b"/" * self.root.endswith(MARK),)
 
     def __iter__(self) -> Iterator[Item | Failure]:
         """Walk the tree.  Raises SourceError when the root itself cannot be read."""
