@@ -7,11 +7,13 @@ import importlib
 import inspect
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from unittest.mock import patch
+
+Trial = TypeVar("Trial", bound=Callable[..., None])
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,19 @@ class Defect:
     where: str
     right: str
     wrong: str
+
+
+class Trials(dict[str, tuple[Callable[..., None], Defect]]):
+    """Trials that pass, each with the mistake in the library with which it must fail, by a name of the mistake."""
+
+    def catches(self, name: str, where: str, right: str, wrong: str) -> Callable[[Trial], Trial]:
+        """Note a trial."""
+
+        def noted(trial: Trial) -> Trial:
+            self[name] = (trial, Defect(where, right, wrong))
+            return trial
+
+        return noted
 
 
 @contextmanager

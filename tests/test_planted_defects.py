@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,24 +19,15 @@ from test_spaces import Turned
 from test_watch import SETTLE, Script
 
 import vsearch
-from tests.planting import Defect, planted
-from vsearch.errors import IndexCorrupt, IndexNotWritable, VsearchError
+from tests.planting import Trials, planted
+from vsearch.errors import IndexCorrupt, IndexNotWritable, QueryError, VsearchError
 from vsearch.following.looks import Looks
-from vsearch.store import segments
-from vsearch.types import Item
+from vsearch.store import Batch, segments, spaces
+from vsearch.types import Failure, Item
 
 DIM = 4
-DEFECTS: dict[str, tuple[Callable[[Path], None], Defect]] = {}
-
-
-def catches(name: str, where: str, right: str, wrong: str) -> Callable[[Any], Any]:
-    """Note that a trial is to fail with a mistake in the library."""
-
-    def noted(trial: Callable[[Path], None]) -> Callable[[Path], None]:
-        DEFECTS[name] = (trial, Defect(where, right, wrong))
-        return trial
-
-    return noted
+DEFECTS = Trials()
+catches = DEFECTS.catches
 
 
 def vectors(count: int, seed: int = 0) -> np.ndarray:
@@ -75,6 +66,22 @@ def merged_pictures_keep_their_columns(place: Path) -> None:
         told = {record.path: snapshot.details(id).columns for id, record in snapshot.items()}
     prices = {b"a0": 1, b"a1": 2, b"a2": 3, b"b0": 10, b"b1": 20}
     assert told == {name: {"price": price} for name, price in prices.items()}
+
+
+@catches(
+    "the oldest failure is remembered",
+    "vsearch.store.joining:_failures",
+    "known.mtime_ns <= failure.mtime_ns",
+    "known.mtime_ns >= failure.mtime_ns",
+)
+def a_file_that_failed_twice_is_remembered_as_it_was_last(place: Path) -> None:
+    shards = [imported(place, "a", 1), imported(place, "b", 1), imported(place, "c", 1)]
+    for shard, reason, time_ns in zip(shards, ("first", "last", "second"), (1, 3, 2), strict=True):
+        with vsearch.open(shard, write=True) as index:
+            index.store.commit(Batch(failures=[Failure(b"/x.jpg", "decode", reason, 9, time_ns)]))
+    vsearch.merge(place / "out.vsearch", shards)
+    with vsearch.open(place / "out.vsearch") as index:
+        assert [failure.reason for failure in index.errors()] == ["last"]
 
 
 # ---------------------------------------------------------------- checksums of rows
@@ -163,6 +170,39 @@ def _no_disk(fd: int) -> None:
     raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
+@catches(
+    "a picture whose place another takes stays live",
+    "vsearch.store.changes:Changes.update",
+    "self.drop(key_id(at))",
+    "self._remove(key_id(at))",
+)
+def a_picture_moved_over_another_leaves_nothing_of_that_one(place: Path) -> None:
+    with vsearch.open(imported(place, "a", 3, price=[1, 2, 3]), write=True) as index:
+        with index.store.snapshot() as snapshot:
+            moved = replace(snapshot.record(0), path=b"a1")
+        index.store.commit(Batch(updates={0: moved}))
+        with index.store.snapshot() as snapshot:
+            assert snapshot.live_ids().tolist() == [0, 2]
+            assert (snapshot.at_path(b"a1"), snapshot.at_path(b"a0"), snapshot.shown) == (0, None, 2)
+            assert [snapshot.details(id).columns for id in range(3)] == [{"price": 1}, {}, {"price": 3}]
+        assert index.check().problems == ()
+
+
+@catches(
+    "compaction verifies the rows where it begins to read",
+    "vsearch.store.maintain:_rewrite",
+    "int(mine[-1]) + 1)",
+    "int(mine[0]) + 1)",
+)
+def compaction_carries_no_damaged_row_on(place: Path) -> None:
+    with vsearch.open(damaged(place, 450), write=True) as index:
+        # So that the second chunk of checksums lies within 256 rows that are read at once.
+        index.remove([*range(200), *range(256, 401)])
+        with pytest.raises(IndexCorrupt) as refused:
+            index.compact()
+    assert refused.value.ids == (450,)
+
+
 # ---------------------------------------------------------------- what is gone, what has changed
 
 
@@ -229,6 +269,75 @@ def a_file_that_is_still_written_at_the_same_size_has_not_settled(place: Path) -
     assert looks.settled(Item(b"/x.bmp", 100, 2, 2))
 
 
+@catches(
+    "a picture that moved keeps what the table said before",
+    "vsearch.ingest.pipeline:Ingestion._recognise",
+    "self._describe(snapshot, old, item)",
+    "pass",
+)
+def a_picture_that_moved_gets_the_columns_of_its_new_place(place: Path) -> None:
+    photos, table = drawn(place / "photos", old="red"), place / "photos" / "t.csv"
+    with vsearch.create(place / "x.vsearch", encoder="toy") as index:
+        index.add(vsearch.folder(photos))
+        table.write_text("filepath,title,price\nold.bmp,t,1\n")
+        index.add(vsearch.table(table))
+        (photos / "old.bmp").rename(photos / "new.bmp")
+        table.write_text("filepath,title,price\nnew.bmp,t,2\n")
+        report = index.add(vsearch.sources.Chain((vsearch.table(table), vsearch.folder(photos))))
+        with index.store.snapshot() as snapshot:
+            columns = snapshot.details(0).columns
+    assert (report.moved, report.added, columns) == (1, 0, {"price": 2})
+
+
+@catches(
+    "a copy has the columns of the other",
+    "vsearch.ingest.pipeline:Ingestion._add",
+    "Addition(record, vector, with_columns(details, item.columns))",
+    "Addition(record, vector, details)",
+)
+def files_with_the_same_bytes_have_columns_of_their_own(place: Path) -> None:
+    table = drawn(place / "photos", one="red", two="red") / "t.csv"
+    with vsearch.create(place / "x.vsearch", encoder="toy") as index:
+        for name, price in (("one", 1), ("two", 2)):
+            table.write_text(f"filepath,title,price\n{name}.bmp,t,{price}\n")
+            index.add(vsearch.table(table))
+        with index.store.snapshot() as snapshot:
+            assert [snapshot.details(id).columns for id in range(2)] == [{"price": 1}, {"price": 2}]
+
+
+@catches(
+    "a picture that moved to where another failed stays a failure",
+    "vsearch.ingest.pipeline:Ingestion._recognise",
+    "self._describe(snapshot, old, item)\n            self._batch.healed.append(item.path)",
+    "self._describe(snapshot, old, item)",
+)
+def a_picture_moved_to_where_one_failed_is_no_failure(place: Path) -> None:
+    photos = drawn(place / "photos", good="red", other="blue")
+    (photos / "bad.bmp").write_bytes(b"no picture")
+    with vsearch.create(place / "x.vsearch", encoder="toy") as index:
+        assert index.add(vsearch.folder(photos)).failed == 1
+        (photos / "good.bmp").replace(photos / "bad.bmp")
+        assert (index.add(vsearch.folder(photos)).moved, index.errors()) == (1, [])
+
+
+@catches(
+    "prune forgets what is gone below other folders",
+    "vsearch.ingest.pipeline:Ingestion.prune",
+    " if r.path.startswith(roots)]",
+    "]",
+)
+def prune_forgets_nothing_of_another_folder(place: Path) -> None:
+    here, there = drawn(place / "here", red="red"), drawn(place / "there", blue="blue", green="lime")
+    with vsearch.create(place / "x.vsearch", encoder="toy") as index:
+        index.add(vsearch.folder(here))
+        index.add(vsearch.folder(there))
+        (there / "blue.bmp").unlink()
+        index.add(vsearch.folder(there))
+        index.add(vsearch.folder(here), prune=True, yes=True)
+        with index.store.snapshot() as snapshot:
+            assert snapshot.kept_ids().tolist() == [0, 1, 2]
+
+
 # ---------------------------------------------------------------- copies and spaces
 
 
@@ -287,6 +396,17 @@ def a_new_space_holds_all_pictures_before_it_answers(place: Path) -> None:
         report = index.change_encoder(Turned())
         assert (report.embedded, len(index)) == (10, 10)
         assert [(space.embedded, space.live) for space in index.spaces()] == [(10, False), (10, True)]
+
+
+@catches("an incomplete space becomes the live one", "vsearch.store.spaces:switch", "if left:", "if False:")
+def a_space_that_lacks_a_picture_does_not_answer(place: Path) -> None:
+    with vsearch.create(place / "x.vsearch", encoder="toy") as index:
+        index.add(vsearch.folder(drawn(place / "photos", red="red", blue="blue")))
+        name = spaces.begin(index.store, Turned().info)
+        spaces.extend(index.store, name, {0: np.eye(Turned().info.dim, dtype=np.float32)[0]})
+        with pytest.raises(QueryError, match="not complete"):
+            spaces.switch(index.store, name)
+        assert index.encoder_info.name == "toy"
 
 
 @pytest.mark.parametrize("name", DEFECTS)
