@@ -179,7 +179,7 @@ def a_block_with_gaps_is_filtered_by_its_own_ids(_: Path) -> None:
 
 @catches(
     "a reader keeps the index that it has loaded",
-    "vsearch.generations:Generations.of",
+    "vsearch.search.generations:Generations.of",
     "if last is not None and last.index.name == named.name:",
     "if last is not None:",
 )

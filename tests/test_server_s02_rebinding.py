@@ -2,7 +2,9 @@
 
 import pytest
 from serving import Client, routes, serving
+from starlette.datastructures import Headers
 
+from vsearch.server.guard import _check_origin, _host
 from vsearch.server.settings import Settings
 
 FOREIGN = [
@@ -85,3 +87,15 @@ def test_a_check_that_is_switched_off_would_be_seen(gallery, monkeypatch: pytest
     with serving(gallery) as client:
         seen = [client.get("/healthz", Host=host.format(port=client.port)).status for host in FOREIGN]
     assert seen.count(200) > len(FOREIGN) - 3
+
+
+@pytest.mark.parametrize("given", ["DiskStation.local", "diskstation.local"])
+@pytest.mark.parametrize("sent", ["diskstation.local", "DiskStation.local", "DISKSTATION.LOCAL", "LOCALHOST"])
+def test_case_means_nothing_in_names(given: str, sent: str):
+    settings = Settings("127.0.0.1", 7801, {}, None, frozenset([given]), False)
+    assert sent.lower() in settings.allowed_hosts and _host([f"{sent}:7801"]) in settings.allowed_hosts
+    _check_origin(Headers({"host": f"{sent}:7801", "origin": f"http://{sent.lower()}:7801"}), "/search")
+
+
+def test_a_name_in_capitals_is_answered(server: Client):
+    assert server.get("/healthz", Host=f"LocalHost:{server.port}").status == 200

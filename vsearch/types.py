@@ -80,7 +80,8 @@ class Failure:
     """A file that did not become part of the index, and why.
 
     stage: ``scan`` (could not be looked at), ``read`` (could not be opened or read), ``decode``, ``embed``.
-    size and mtime_ns are those of the file that failed: it is tried again when they change.
+    size and mtime_ns are those of the file that failed: it is tried again when they change.  limits: where the reason
+    names a limit, what that was; the file is tried again when it is higher.
     """
 
     path: bytes
@@ -88,6 +89,7 @@ class Failure:
     reason: str
     size: int = -1
     mtime_ns: int = -1
+    limits: tuple[float, ...] = ()
 
     @property
     def uri(self) -> str:

@@ -8,7 +8,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 from vsearch.bounds import size_and_times
+from vsearch.decode import Limits
 from vsearch.errors import SourceError
+from vsearch.ingest.raised import is_raised
 from vsearch.members.address import kind_of, split
 from vsearch.members.lookup import locate
 from vsearch.sources import Archive, Source, walk
@@ -24,8 +26,9 @@ class Archives:
     read: path → state of those that were opened.  unchanged, known_failures: in those that were not.
     """
 
-    def __init__(self, store: Store, retry_failed: bool) -> None:
-        self._store, self._retry_failed = store, retry_failed
+    def __init__(self, store: Store, retry_failed: bool, limits: Limits) -> None:
+        self._store, self._retry_failed, self._limits = store, retry_failed, limits
+        self._raised: set[bytes] = set()
         self._held: tuple[Counter[bytes], Counter[bytes]] | None = None
         self._there: dict[bytes, bool] = {}
         self._folders: dict[bytes, bool] = {}
@@ -75,7 +78,8 @@ class Archives:
         if self._held is None:
             self._held = self._count()
         pictures, failures = (counted[path] for counted in self._held)
-        if pictures + failures != known.members:  # some are gone, or lack a vector in this space
+        # some are gone, lack a vector in this space, or met a limit that is higher now
+        if pictures + failures != known.members or path in self._raised:
             return False
         self.unchanged += pictures
         self.known_failures += failures
@@ -89,7 +93,12 @@ class Archives:
                 for id, record in snapshot.items()
                 if (pair := split(record.path)) is not None and not record.missing and not snapshot.is_absent(id)
             )
-            failures = Counter((split(failure.path) or (failure.path,))[0] for failure in snapshot.failures())
+            failures: Counter[bytes] = Counter()
+            for failure in snapshot.failures():
+                archive = (split(failure.path) or (failure.path,))[0]
+                failures[archive] += 1
+                if is_raised(failure, self._limits):
+                    self._raised.add(archive)
         return pictures, failures
 
     def _read(self, archive: Archive) -> Iterator[Item | Failure]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from vsearch.decode import Decoded, Job, Limits, Same
 from vsearch.ingest.columns import with_columns
+from vsearch.ingest.raised import limits_met
 from vsearch.ingest.reader import LocalReader, Opening, Reader
 from vsearch.ingest.stages import Stages
 from vsearch.ingest.survey import Survey, survey
@@ -64,7 +65,7 @@ def ingest(store: Store, encoder: Callable[[], Encoder], source: Source, options
     started = time.monotonic()
     stages = Stages()
     with stages.spent("scan"):
-        looked = survey(store, source, retry_failed=options.retry_failed)
+        looked = survey(store, source, retry_failed=options.retry_failed, limits=options.limits)
         if options.review is not None:
             options.review(store, looked)
     run = Ingestion(store, looked, options, started, stages)
@@ -177,6 +178,7 @@ class Ingestion:
             self.flush(reader)
 
     def _fail(self, item: Item, failure: Failure) -> None:
+        failure = replace(failure, limits=limits_met(failure.reason, self._options.limits))
         if failure.size < 0:
             failure = replace(failure, size=item.size, mtime_ns=item.mtime_ns)
         self._failures.append(failure)

@@ -11,9 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
+from vsearch.decode import Limits
 from vsearch.ingest.archives import Archives
 from vsearch.ingest.border import bounded
 from vsearch.ingest.columns import with_columns
+from vsearch.ingest.raised import is_raised
 from vsearch.ingest.todo import Todo
 from vsearch.members import address
 from vsearch.sources import Source
@@ -58,12 +60,16 @@ class Survey:
     passed_by: dict[str, int] = field(default_factory=dict)
 
 
-def survey(store: Store, source: Source, *, retry_failed: bool = False) -> Survey:
-    """Look at everything that a source shows.  Raises SourceError."""
+def survey(store: Store, source: Source, *, retry_failed: bool = False, limits: Limits | None = None) -> Survey:
+    """Look at everything that a source shows.  Raises SourceError.
+
+    limits: those of now; failures that met lower ones are tried again, like all with ``retry_failed``.
+    """
+    limits = limits or Limits()
     found = Survey(roots=source.roots)
     with store.snapshot() as snapshot:
         seen = bytearray(snapshot.head.next_id)
-    archives = Archives(store, retry_failed)
+    archives = Archives(store, retry_failed, limits)
     for group in _groups(archives.opened(source)):
         with store.snapshot() as snapshot:
             for one in group:
@@ -72,7 +78,7 @@ def survey(store: Store, source: Source, *, retry_failed: bool = False) -> Surve
                 if isinstance(item, Failure):
                     found.failures.append(item)
                 else:
-                    _classify(snapshot, item, seen, found, retry_failed)
+                    _classify(snapshot, item, seen, found, None if retry_failed else limits)
     found.remarks = getattr(source, "remarks", ())
     found.archives = archives.settled()
     found.passed_by = count_by_suffix(Counter(getattr(source, "passed_by", {})))
@@ -94,13 +100,13 @@ def _groups(source: Iterable[Item | Failure]) -> Iterator[list[Item | Failure]]:
         yield group
 
 
-def _classify(snapshot: Snapshot, item: Item, seen: bytearray, found: Survey, retry_failed: bool) -> None:
+def _classify(snapshot: Snapshot, item: Item, seen: bytearray, found: Survey, limits: Limits | None) -> None:
+    """limits: None for trying again whatever failed."""
     if item.path in found.todo or item.path in found.failing:
         return  # Named twice: overlapping folders, or a list that repeats itself.
     id = snapshot.at_path(item.path)
     if id is None:
-        known = None if retry_failed else snapshot.failure_at(item.path)
-        if known is not None and (known.size, known.mtime_ns) == (item.size, item.mtime_ns):
+        if limits is not None and _fails_again(snapshot.failure_at(item.path), item, limits):
             found.known_failures += 1
             found.failing.add(item.path)
         else:
@@ -119,6 +125,13 @@ def _classify(snapshot: Snapshot, item: Item, seen: bytearray, found: Survey, re
         old = snapshot.details(id)
         if (details := with_columns(old, item.columns)) != old:
             found.details[id] = details
+
+
+def _fails_again(known: Failure | None, item: Item, limits: Limits) -> bool:
+    """Whether a file is as it was when it failed, and so are the limits."""
+    if known is None or (known.size, known.mtime_ns) != (item.size, item.mtime_ns):
+        return False
+    return not is_raised(known, limits)
 
 
 def same_file(record: Record, item: Item) -> bool:

@@ -78,14 +78,15 @@ class Guard:
 
 
 def _host(told: list[str]) -> str:
-    """The name in the only ``Host`` header, without its port; empty for anything else."""
+    """The name in the only ``Host`` header, without its port, in small letters; empty for anything else."""
     found = _HOST.fullmatch(told[0]) if len(told) == 1 else None
-    return found[1] if found else ""
+    return str(found[1]).lower() if found else ""
 
 
 def _check_origin(headers: Headers, path: str) -> None:
     origin = headers.get("origin")
-    if origin is not None and origin not in (f"http://{headers['host']}", f"https://{headers['host']}"):
+    host = headers["host"].lower()
+    if origin is not None and origin.lower() not in (f"http://{host}", f"https://{host}"):
         raise Refused(403, "CrossOrigin", "requests from other sites are refused")
     site = headers.get("sec-fetch-site", "none")
     if site not in ("same-origin", "none") and not path.startswith("/page/") and path != "/":

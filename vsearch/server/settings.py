@@ -76,9 +76,9 @@ class Settings:
 
     @property
     def allowed_hosts(self) -> frozenset[str]:
-        """What a ``Host`` header may name, without its port."""
+        """What a ``Host`` header may name, without its port, in small letters: case means nothing in names of hosts."""
         own = set() if is_any(self.host) else {f"[{self.host}]" if ":" in self.host else self.host}
-        return LOOPBACK_NAMES | own | self.hosts
+        return frozenset(host.lower() for host in LOOPBACK_NAMES | own | self.hosts)
 
 
 def is_loopback(host: str) -> bool:
@@ -86,7 +86,7 @@ def is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost"
+        return host.lower() == "localhost"
 
 
 def is_any(host: str) -> bool:

@@ -409,16 +409,18 @@ class _StoredFailure(msgspec.Struct, array_like=True):
     reason: str
     size: int
     mtime_ns: int
+    limits: tuple[float, ...] = ()
 
 
 def pack_failure(failure: Failure) -> bytes:
     """A failure as LMDB value, without its seal.  Its reason may quote what it is about, which may be anything."""
     reason = valid(failure.reason)[:_MOST_REASON]
-    told = _StoredFailure(failure.path, failure.stage, reason, clamped(failure.size), clamped(failure.mtime_ns))
+    size, mtime_ns = clamped(failure.size), clamped(failure.mtime_ns)
+    told = _StoredFailure(failure.path, failure.stage, reason, size, mtime_ns, failure.limits)
     return msgspec.msgpack.encode(told)
 
 
 def unpack_failure(raw: bytes) -> Failure:
     """The failure that ``pack_failure`` made.  Raises IndexCorrupt."""
     stored = decode(raw, _StoredFailure, "a remembered failure")
-    return Failure(stored.path, stored.stage, stored.reason, stored.size, stored.mtime_ns)
+    return Failure(stored.path, stored.stage, stored.reason, stored.size, stored.mtime_ns, stored.limits)
