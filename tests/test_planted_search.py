@@ -48,9 +48,9 @@ def nearest(index: Index, row: np.ndarray, k: int = 1) -> list[int]:
 
 @catches(
     "the tail begins one id late",
-    "vsearch.search.path:search",
-    "passing.exact(xq, k, ann.upto)",
-    "passing.exact(xq, k, ann.upto + 1)",
+    "vsearch.search.candidates:nearest",
+    "selector.exact(xq, k, ann.upto)",
+    "selector.exact(xq, k, ann.upto + 1)",
 )
 def the_first_picture_behind_the_index_is_found(place: Path) -> None:
     with indexed(place) as index:
@@ -86,7 +86,7 @@ def a_picture_dropped_between_two_searches_is_not_found(place: Path) -> None:
 
 @catches(
     "leaving out a picture of the query takes it out for good",
-    "vsearch.search.passing:_without",
+    "vsearch.search.candidates:_without",
     "    live = live.copy()\n",
     "",
 )
@@ -119,7 +119,7 @@ def a_filter_answers_as_of_the_moment_that_it_is_asked_about(place: Path) -> Non
 
 @catches(
     "a query with too few answers is forgotten beside one with enough",
-    "vsearch.search.path:search",
+    "vsearch.search.candidates:nearest",
     "< 0).any():",
     "< 0).all():",
 )
@@ -135,7 +135,7 @@ def each_of_several_queries_gets_k_answers(place: Path) -> None:
         index.remove(range(2, ROWS // 2))  # of the first list two are left
         with index.store.snapshot() as snapshot:
             generation = Searchable(AnnIndex.of(lists, ROWS), recipe)
-            ids = import_module("vsearch.search").search(
+            ids = import_module("vsearch.search").nearest(
                 snapshot, np.eye(DIM, dtype=np.float32)[:2], 4, "text", generation
             )[1]
     assert (ids >= 0).all() and set(ids[0, :2]) == {0, 1}
