@@ -113,7 +113,7 @@ class Follower:
         is_folder = status is not None and stat.S_ISDIR(status.st_mode)
         if folder.root in self._job.whole:
             pass  # all of it will be looked at
-        elif path in self._holding or (folder.follow_links and may_matter(path, folder)) or len(self._job) >= MOST:
+        elif self._needs_survey(path, folder):
             self._job.survey(folder.root)
         elif is_folder:
             self._job.trees.add(path)
@@ -123,6 +123,11 @@ class Follower:
                 self._job.gone.add(path)
         if status is not None and not is_folder and len(self._looks) < MOST:
             self._looks.note(path, *size_and_times(status)[:2])
+
+    def _needs_survey(self, path: bytes, folder: Folder) -> bool:
+        """Whether more than the path itself may have changed with it."""
+        linked = folder.follow_links and may_matter(path, folder)
+        return path == folder.root or path in self._holding or linked or len(self._job) >= MOST
 
     def _survey_all(self) -> None:
         self._surveyed = self._clock()
