@@ -19,7 +19,7 @@ FLOORS = {
     + ("labels", "texts", "duplicates", "confidence", "projection"),
     5: ("feedback", "paging", "distributed", "export", "remote"),
     6: ("asking",),
-    7: ("words", "copies", "exchange"),
+    7: ("words", "copies", "exchange", "places"),
     8: ("index",),
     9: ("evaluate", "following", "sharded"),
     10: ("__init__",),  # the lazy names of `import vsearch`

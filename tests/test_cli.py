@@ -87,6 +87,7 @@ def test_index_json_is_one_object(here):
         "removed": 0,
         "failed": 0,
         "known_failures": 0,
+        "left_out": {},
         "index": "photos.vsearch",
         "warnings": [],
     }
@@ -422,7 +423,9 @@ def test_help_of_every_command_is_there_and_names_its_options(tmp_path):
     assert (code, err) == (0, "")
     finding = "index watch fetch import query serve explain audit describe classify tag dups"
     keeping = "check repair build compact backup merge export spaces"
-    assert listed == f"{finding} info errors {keeping} eval train train-reranker store-patches models doctor".split()
+    assert (
+        listed == f"{finding} info roots errors {keeping} eval train train-reranker store-patches models doctor".split()
+    )
     for command in ("index", "query", "errors"):
         told = run(command, "--help", cwd=tmp_path)[1]
         assert f"Usage: vsearch {command}" in told and "--json" in told

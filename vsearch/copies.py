@@ -24,12 +24,16 @@ if TYPE_CHECKING:
 class Copies(Asking):
     """The part of an index that finds duplicates; ``Index`` gives it the rest."""
 
-    def duplicates(self, *, keep: str = "largest", threshold: float | None = None, near: bool = True) -> Duplicates:
+    def duplicates(
+        self, *, keep: str = "largest", threshold: float | None = None, near: bool = True, within: bool = False
+    ) -> Duplicates:
         """Find pictures that are there more than once: files with the same bytes, and near duplicates.
 
         keep: which of a group is kept: ``largest``, ``oldest``, ``newest`` or ``folder:PATH``.  threshold: cosine from
         which two pictures are compared by a perceptual hash; by default measured with pictures of the collection.
         near: False looks for identical files only, and reads no picture.
+        within: also frames of one video, and members of one archive, as duplicates of each other.  What is no longer
+        where it was is in no group.
         Nothing is changed: the result is a plan for ``move_duplicates``.
         Raises QueryError, EncoderError, IndexCorrupt.
         """
@@ -40,7 +44,13 @@ class Copies(Asking):
             return self._find(snapshot, xq, k, "image", exclude)
 
         return duplicates.find(
-            self._store, search, lambda: self.encoder, keep=Keep(keep), threshold=threshold, near=near
+            self._store,
+            search,
+            lambda: self.encoder,
+            keep=Keep(keep),
+            threshold=threshold,
+            near=near,
+            within=within,
         )
 
     def move_duplicates(self, plan: Duplicates, folder: str | os.PathLike[str]) -> tuple[list[Moved], Path]:

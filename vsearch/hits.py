@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vsearch.errors import IndexCorrupt, QueryError
+from vsearch.members import address
 from vsearch.results import Hits
 from vsearch.store import Record, Snapshot, content_of
 from vsearch.types import Hit
@@ -102,12 +103,18 @@ def _take(
             raise IndexCorrupt(f"the picture with id {id} has lost its record; mend it with: vsearch repair", (id,))
         content = content_of(raw)
         if content not in found:
-            paths = _copies(snapshot, id, copies[content], hidden) if content in copies else ()
-            found[content] = Found(score, id, raw, paths)
+            first = Found(score, id, raw, ())
+            found[content] = (
+                _with_copies_behind(snapshot, first, copies[content], hidden) if content in copies else first
+            )
 
 
-def _copies(snapshot: Snapshot, id: int, same: list[int], hidden: set[int]) -> tuple[bytes, ...]:
-    others = np.array([other for other in same if other != id], np.int64)
+def _with_copies_behind(snapshot: Snapshot, found: Found, same: list[int], hidden: set[int]) -> Found:
+    """A result with its copies: what is still in its place stands before what is not, in both."""
+    others = np.array([other for other in same if other != found.id], np.int64)
     copies = others[snapshot.is_live(others)].tolist()
     hidden.update(copies)
-    return tuple(sorted(copy.path for other in copies if (copy := snapshot.record(other)) is not None))
+    raws = {id: raw for id, raw in zip(copies, snapshot.raw_records(np.array(copies, np.int64)), strict=True) if raw}
+    paths = {id: Record.unpack(raw).path for id, raw in {found.id: found.raw, **raws}.items()}
+    first, *behind = sorted(paths, key=lambda id: (not address.is_there(paths[id]), id != found.id, paths[id]))
+    return Found(found.score, first, raws.get(first, found.raw), tuple(paths[id] for id in behind))

@@ -22,6 +22,7 @@ from vsearch.filters import Columns
 from vsearch.generations import Generations
 from vsearch.ingest import Options, RespaceOptions, add_vectors, ingest, respace
 from vsearch.mend import mend
+from vsearch.places import Places
 from vsearch.sources import Source
 from vsearch.sources import files as pictures
 from vsearch.store import Batch, Store, maintain, spaces
@@ -99,7 +100,7 @@ def open_index(
     return index
 
 
-class Index(Words, Copies, Exchange):
+class Index(Words, Copies, Exchange, Places):
     """Pictures, their vectors and what is known of them.  Searching is safe from any number of threads.
 
     columns: what filters read.

@@ -14,6 +14,7 @@ import numpy as np
 from vsearch.bounds import valid
 from vsearch.errors import DimensionMismatch, QueryError
 from vsearch.recipe import Modality
+from vsearch.sources.protocol import absolute
 from vsearch.store import Store
 from vsearch.types import Box, Crop, EncoderInfo, Kind, Part, Query
 
@@ -159,7 +160,7 @@ def _stored(id: int, store: Store, space: str) -> Matrix:
 def _indexed(store: Store, file: Path, content: bytes) -> set[int]:
     """Ids of the pictures at a path or with a content (16 bytes, XXH3-128)."""
     with store.snapshot() as snapshot:
-        there = snapshot.at_path(os.fsencode(os.path.abspath(file)))
+        there = snapshot.at_path(absolute(file))
         return {*snapshot.with_content(content), *([there] if there is not None else [])}
 
 

@@ -71,6 +71,9 @@ class Details:
         return self != Details()
 
 
+Settings = dict[str, bool | float]
+"""What a root is indexed with: the names and values of the options of ``folder`` that are not as by default."""
+
 Tags = tuple[tuple[str, float], ...]
 """Tags of a picture with their confidence in [0, 1]."""
 
@@ -115,6 +118,7 @@ class AddReport:
     known_failures: files that failed in an earlier run and have not changed, so they were not read again.
     stages: of ``seconds``, those spent in ``scan`` (looking for changes), ``decode`` (waiting for pictures to be
     decoded), ``embed`` (the encoder, its loading included) and ``store`` (writing).
+    left_out: kind → how many files were passed by that an option would take in, as ``RAW files``.
     """
 
     added: int = 0
@@ -126,6 +130,7 @@ class AddReport:
     seconds: float = 0.0
     warnings: tuple[str, ...] = ()
     stages: dict[str, float] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
 
     @property
     def failed(self) -> int:
@@ -136,6 +141,21 @@ class AddReport:
     def images_per_second(self) -> float:
         """Pictures embedded per second of wall time, 0.0 when none was."""
         return self.added / self.seconds if self.seconds > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RootInfo:
+    """A folder, or an archive (``x.zip#``), that pictures come from.
+
+    images: pictures below it that are shown.  missing: those that were gone when last looked for.  there: whether it
+    exists now.  settings: the options it was indexed with that are not as by default.
+    """
+
+    path: bytes
+    images: int
+    missing: int
+    there: bool
+    settings: Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from vsearch.cli.merge import merge
 from vsearch.cli.models import models
 from vsearch.cli.query import query
 from vsearch.cli.rerank import store_patches, train_reranker
+from vsearch.cli.roots import roots
 from vsearch.cli.serve import serve
 from vsearch.cli.spaces import spaces
 from vsearch.cli.tell import errors, info
@@ -68,6 +69,7 @@ for command in (
     tag,
     dups,
     info,
+    roots,
     errors,
     check,
     repair,

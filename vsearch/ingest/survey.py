@@ -19,7 +19,7 @@ from vsearch.sources import Source
 from vsearch.store import Record, Snapshot, Store
 from vsearch.store.batch import ArchiveState
 from vsearch.store.records import MISSING, RACY
-from vsearch.types import Details, Failure, Item
+from vsearch.types import Details, Failure, Item, Settings
 
 _LOOKUPS = 1024
 _ENDS = re.compile(rb"[/#]")  # of a folder or an archive, in a path
@@ -35,6 +35,7 @@ class Survey:
     empty_roots: folders that show none of their indexed pictures.
     forgotten: paths of remembered failures that are gone.  failing: paths that are known to fail and are left alone.
     archives: path → state of those that were opened, and need not be until they change.
+    settings: root → options to be remembered.  left_out: kind → files passed by that another option would take in.
     """
 
     todo: Todo = field(default_factory=Todo)
@@ -50,6 +51,8 @@ class Survey:
     forgotten: list[bytes] = field(default_factory=list)
     failing: set[bytes] = field(default_factory=set)
     archives: dict[bytes, ArchiveState] = field(default_factory=dict)
+    settings: dict[bytes, Settings | None] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 def survey(store: Store, source: Source, *, retry_failed: bool = False) -> Survey:

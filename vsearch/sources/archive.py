@@ -15,7 +15,7 @@ from vsearch.sources.moving import frame, frames
 from vsearch.sources.protocol import AnyPath, absolute
 from vsearch.sources.sidecars import SUFFIXES, beside, columns_of
 from vsearch.sources.suffixes import PICTURE_SUFFIXES, suffix
-from vsearch.types import Failure, Item
+from vsearch.types import Failure, Item, Settings
 
 MOST_PLACES = 5  # damaged places of an archive that are told
 
@@ -24,16 +24,22 @@ MOST_PLACES = 5  # damaged places of an archive that are told
 class Archive:
     """The pictures of one archive, in the order of their bytes in it; or frames of a video or an animation.
 
-    every: seconds between frames.
+    every: seconds between frames.  chosen: whether that was asked for, and goes before what an index remembers.
     """
 
     path: bytes
     every: float = 0.0
+    chosen: bool = False
 
     @property
     def roots(self) -> tuple[bytes, ...]:
         """The archive: a member that it no longer has is gone."""
         return (self.path + MARK,)
+
+    @property
+    def settings(self) -> dict[bytes, Settings]:
+        """The seconds between frames, of a video or an animation."""
+        return {self.path + MARK: {"every": self.every}} if self.every else {}
 
     def walk(self) -> Iterator[Archive]:
         """The archive itself."""
@@ -161,11 +167,11 @@ def _member(fd: int, archive: bytes, name: bytes) -> Iterator[Item | Failure]:
 EVERY = 10.0
 
 
-def archive(path: AnyPath, *, every: float = EVERY) -> Archive:
+def archive(path: AnyPath, *, every: float | None = None) -> Archive:
     """The pictures in a ``.tar`` (also of webdataset and img2dataset), ``.zip`` or ``.cbz`` file.
 
-    Or those in the rows of a ``.parquet``, ``.npz`` or ``.h5`` file; or, every so many seconds, the frames of a video
-    (and the first of each of its scenes) or of an animated GIF or WebP.
+    Or those in the rows of a ``.parquet``, ``.npz`` or ``.h5`` file; or the frames of a video (and the first of each of
+    its scenes) or of an animated GIF or WebP, one each ``every`` seconds: 10, or as an index remembers it.
     They are read where they lie; nothing is unpacked to disk.  Their addresses are ``photos.zip#name``.
     A caption is in ``key.txt`` or ``key.caption``, or is ``caption`` in ``key.json``, beside ``key.jpg``; whatever
     else the JSON says becomes columns.
@@ -183,9 +189,9 @@ def archive(path: AnyPath, *, every: float = EVERY) -> Archive:
         raise SourceError(f"{shown!r} is no archive that can be read; its name would end in one of: {known}")
     if not os.path.isfile(where):
         raise SourceError(f"there is no archive {shown!r}. Check the name, and that the disk is there.")
-    if not every > 0:
+    if every is not None and not every > 0:
         raise SourceError("the time between two frames must be more than 0 seconds")
-    return Archive(where, every if is_moving(where) else 0.0)
+    return Archive(where, (every or EVERY) if is_moving(where) else 0.0, every is not None)
 
 
 def is_compressed_tar(path: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ from vsearch.errors import SourceError
 from vsearch.members.address import MARK
 from vsearch.sources.archive import Archive, opened
 from vsearch.sources.protocol import Source
-from vsearch.types import Failure, Item
+from vsearch.types import Failure, Item, Settings
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,19 @@ class Chain:
     def tables(self) -> tuple[bytes, ...]:
         """Those of all of them."""
         return tuple(path for source in self.sources for path in getattr(source, "tables", ()))
+
+    @property
+    def settings(self) -> dict[bytes, Settings]:
+        """Those of all of them."""
+        return {root: told for source in self.sources for root, told in getattr(source, "settings", {}).items()}
+
+    @property
+    def left_out(self) -> Counter[str]:
+        """What all of them leave out."""
+        count: Counter[str] = Counter()
+        for source in self.sources:
+            count.update(getattr(source, "left_out", {}))
+        return count
 
     def __iter__(self) -> Iterator[Item | Failure]:
         """Walk each source.  One that cannot be read is a failure, and the others are walked."""

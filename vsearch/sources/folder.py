@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -10,30 +11,42 @@ from vsearch.errors import SourceError
 from vsearch.members.address import RAW, is_archive, is_moving
 from vsearch.members.raw import check_installed
 from vsearch.sources.archive import Archive, opened
+from vsearch.sources.left_out import kind_left_out
 from vsearch.sources.look import CAPTION_SUFFIX, caption_name, captioned, item_or_failure, scan_failure
 from vsearch.sources.protocol import AnyPath, absolute
 from vsearch.sources.suffixes import PICTURE_SUFFIXES, suffix
-from vsearch.types import Failure, Item
+from vsearch.types import Failure, Item, Settings
 
 Entries = list[os.DirEntry[bytes]]
+OPTIONS = ("follow_links", "hidden", "all_files", "archives", "every", "raw")
 
 
 @dataclass(frozen=True)
 class Folder:
-    """Pictures below ``root``: the files of a folder by name, then its sub-folders by name."""
+    """Pictures below ``root``: the files of a folder by name, then its sub-folders by name.
+
+    Options that are None are as by default, or as an index remembers them of this root.
+    """
 
     root: bytes
-    follow_links: bool = False
-    hidden: bool = False
-    all_files: bool = False
-    archives: bool = False
-    every: float = 0.0
-    raw: bool = False
+    follow_links: bool | None = None
+    hidden: bool | None = None
+    all_files: bool | None = None
+    archives: bool | None = None
+    every: float | None = None
+    raw: bool | None = None
+    left_out: Counter[str] = field(default_factory=Counter, compare=False)
 
     @property
     def roots(self) -> tuple[bytes, ...]:
         """The folder itself."""
         return (self.root,)
+
+    @property
+    def settings(self) -> dict[bytes, Settings]:
+        """The options that are not as by default."""
+        told = {name: getattr(self, name) for name in OPTIONS}
+        return {self.root: {name: value for name, value in told.items() if value}}
 
     def __iter__(self) -> Iterator[Item | Failure]:
         """Walk the tree.  Raises SourceError when the root itself cannot be read."""
@@ -42,6 +55,7 @@ class Folder:
     def walk(self) -> Iterator[Item | Failure | Archive]:
         """The same, with archives themselves in place of their members."""
         walk = _Walk(self)
+        self.left_out.clear()
         _check_readable(self.root)
         while folder := walk.next_folder():
             try:
@@ -55,6 +69,7 @@ class Folder:
                 yield from walk.pictures(entries)
                 if self.archives or self.every:
                     yield from walk.archives(entries)
+                walk.count_left_out(entries)
                 walk.descend(entries)
 
 
@@ -108,17 +123,34 @@ class _Walk:
     def archives(self, entries: Entries) -> Iterator[Archive | Failure]:
         """The archives in a folder; a failure is one of those that are no pictures as well."""
         for entry in entries:
-            wanted = self.spec.every > 0 if is_moving(entry.name) else self.spec.archives and is_archive(entry.name)
-            if not wanted or not self.is_file(entry):
+            if not self.is_archive(entry):
                 continue
             for file in self.look(entry, set()):
                 if isinstance(file, Item):
-                    yield Archive(entry.path, self.spec.every if is_moving(entry.name) else 0.0)
+                    yield Archive(entry.path, (self.spec.every or 0.0) if is_moving(entry.name) else 0.0)
                 elif not self.is_picture(entry):
                     yield file
 
+    def count_left_out(self, entries: Entries) -> None:
+        """Note what another option would have taken in."""
+        for entry in entries:
+            link = _is_link(entry)
+            kind = kind_left_out(entry.name, link=link and not self.spec.follow_links)
+            if kind is None or (kind != "links" and _is_folder(entry, follow_links=True)):
+                continue
+            if not (self.is_picture(entry) or self.is_archive(entry)) and self.leads_somewhere(entry, link):
+                self.spec.left_out[kind] += 1
+
+    def leads_somewhere(self, entry: os.DirEntry[bytes], link: bool) -> bool:
+        """Whether a link leads to a folder or a picture; anything else does."""
+        return not link or _is_folder(entry, follow_links=True) or suffix(entry.name) in PICTURE_SUFFIXES
+
+    def is_archive(self, entry: os.DirEntry[bytes]) -> bool:
+        wanted = self.spec.every if is_moving(entry.name) else self.spec.archives and is_archive(entry.name)
+        return bool(wanted) and self.is_file(entry)
+
     def is_wanted(self, name: bytes) -> bool:
-        return self.spec.hidden or not name.startswith(b".")
+        return bool(self.spec.hidden) or not name.startswith(b".")
 
     def is_picture(self, entry: os.DirEntry[bytes]) -> bool:
         ending = suffix(entry.name)
@@ -132,12 +164,12 @@ class _Walk:
         if not self.is_wanted(entry.name):
             return False
         if _is_link(entry):
-            return self.spec.follow_links and not _is_folder(entry, follow_links=True)
+            return bool(self.spec.follow_links) and not _is_folder(entry, follow_links=True)
         return not _is_folder(entry, follow_links=False)
 
     def look(self, entry: os.DirEntry[bytes], captions: set[bytes]) -> Iterator[Item | Failure]:
         try:
-            status = entry.stat(follow_symlinks=self.spec.follow_links)
+            status = entry.stat(follow_symlinks=bool(self.spec.follow_links))
         except FileNotFoundError as error:
             # A file that went away since the folder was read is no failure; a link that leads nowhere is.
             if entry.is_symlink():
@@ -178,20 +210,21 @@ def _check_readable(root: bytes) -> None:
 def folder(
     path: AnyPath,
     *,
-    follow_links: bool = False,
-    hidden: bool = False,
-    all_files: bool = False,
-    archives: bool = False,
+    follow_links: bool | None = None,
+    hidden: bool | None = None,
+    all_files: bool | None = None,
+    archives: bool | None = None,
     every: float | None = None,
-    raw: bool = False,
+    raw: bool | None = None,
 ) -> Folder:
     """Every picture below a folder.
 
     follow_links: follow symbolic links to folders and files; loops end, a folder is read once.
     hidden: also names that start with a dot.  all_files: whatever the suffix is, but for ``.txt`` captions.
     archives: also the pictures inside tar and zip files.
-    every: also the frames of videos, GIFs and WebPs, so many seconds apart; see ``archive``.
+    every: also the frames of videos, GIFs and WebPs, so many seconds apart, 0 for none; see ``archive``.
     raw: also RAW files of cameras.
+    What is left None is as an index remembers it of this folder, or of the one around it; else as False.
     Folders named ``*.vsearch`` are indexes and are left out.
     Raises SourceError when there is no such folder.
     """
@@ -205,6 +238,6 @@ def folder(
         raise SourceError(f"{shown!r} is an index, not a folder of pictures. Name the folder with the pictures.")
     if raw:
         check_installed()
-    if every is not None and not every > 0:
-        raise SourceError("the time between two frames must be more than 0 seconds")
-    return Folder(root, follow_links, hidden, all_files, archives, every or 0.0, raw)
+    if every is not None and not every >= 0:
+        raise SourceError("the time between two frames must be more than 0 seconds, or 0 for no frames")
+    return Folder(root, follow_links, hidden, all_files, archives, every, raw)

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from vsearch.sources.folder import Folder, folder
 from vsearch.sources.look import caption_of
 from vsearch.sources.protocol import AnyPath
 from vsearch.sources.sidecars import MOST_BYTES, columns_of, parsed, whole
-from vsearch.types import Failure, Item
+from vsearch.types import Failure, Item, Settings
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,16 @@ class Img2dataset:
     def roots(self) -> tuple[bytes, ...]:
         """The folder itself."""
         return self.files.roots
+
+    @property
+    def settings(self) -> dict[bytes, Settings]:
+        """Those of the folder."""
+        return self.files.settings
+
+    @property
+    def left_out(self) -> Counter[str]:
+        """What the folder leaves out."""
+        return self.files.left_out
 
     def __iter__(self) -> Iterator[Item | Failure]:
         """As a folder gives them.  Raises SourceError."""

@@ -19,7 +19,9 @@ class Source(Protocol):
 
     A source that opens archives has a method ``walk`` too: it yields the archives themselves in place of their
     members, so that those that did not change need not be opened.  One that reads tables has ``tables``, their paths:
-    failures of their lines (``pairs.csv#line 7``) are forgotten when they are not told again.
+    failures of their lines (``pairs.csv#line 7``) are forgotten when they are not told again.  One that is made with
+    options has ``settings``: root → those that are not as by default; and ``left_out``: kind → how many files the last
+    walk passed by that another option would take in.
     """
 
     @property
@@ -31,5 +33,9 @@ class Source(Protocol):
 
 
 def absolute(path: AnyPath, base: bytes = b"") -> bytes:
-    """Make a path absolute, as bytes, links not resolved, relative to ``base`` or the current directory."""
-    return os.path.abspath(os.path.join(base, os.fsencode(path)))
+    """Make a path absolute, as bytes, links not resolved, relative to ``base`` or the current directory.
+
+    ``//a``, which POSIX lets mean something else, is ``/a`` on every system that pictures are read on.
+    """
+    made = os.path.abspath(os.path.join(base, os.fsencode(path)))
+    return made[1:] if made.startswith(b"//") else made

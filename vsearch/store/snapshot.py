@@ -14,12 +14,12 @@ import numpy as np
 from vsearch.bounds import clamped, valid
 from vsearch.errors import IndexCorrupt
 from vsearch.half import widen
-from vsearch.store import derived, described
+from vsearch.store import derived, described, settings
 from vsearch.store import live as live_ids
 from vsearch.store.batch import ArchiveState, path_key
 from vsearch.store.records import MADE_KEY, Derived, Head, Record, Space, decode, id_key, key_id, opened
 from vsearch.store.segments import SegmentReader, damaged_rows, row_is_whole
-from vsearch.types import Details, Failure, MadeWith, Tags
+from vsearch.types import Details, Failure, MadeWith, Settings, Tags
 
 if TYPE_CHECKING:
     import lmdb
@@ -150,6 +150,10 @@ class Snapshot:
     def roots(self) -> tuple[bytes, ...]:
         """The folders that pictures come from, each with a slash at its end, none inside another."""
         return described.roots(self._txn, self._tables[b"state"])
+
+    def settings(self) -> dict[bytes, Settings]:
+        """Root → what it was indexed with, of roots that were named as such."""
+        return settings.read(self._txn, self._tables[b"state"])
 
     def archive_state(self, path: bytes) -> ArchiveState | None:
         """The state of an archive when all of its members were accounted for; None when that never was."""
