@@ -25,7 +25,7 @@ from vsearch.mend import mend
 from vsearch.places import Places
 from vsearch.sources import Source
 from vsearch.sources import files as pictures
-from vsearch.store import Batch, Store, maintain, spaces
+from vsearch.store import Store, maintain, spaces
 from vsearch.store.check import check as check_store
 from vsearch.texts import TextSets
 from vsearch.types import (
@@ -270,13 +270,6 @@ class Index(Words, Copies, Exchange, Places):
     def _renew_background(self) -> None:
         encode = self._encode_texts if self._knows_texts else None
         self._backgrounds.renew(encode, lambda xq, modality: self.search_vectors(xq, 1, modality=modality)[0][:, 0])
-
-    def remove(self, ids: Sequence[int]) -> int:
-        """Forget pictures (never their files); return how many there were."""
-        with self._store.snapshot() as snapshot:
-            known = [id for id in ids if snapshot.record(id) is not None]
-        self._store.commit(Batch(dropped=known))
-        return len(known)
 
     def build(
         self,

@@ -113,7 +113,8 @@ class Progress:
 class AddReport:
     """What one run of ``Index.add`` did.
 
-    added: pictures that are new or whose bytes changed.  moved: same bytes at another path.
+    added: pictures that are new or whose bytes changed.  changed: the same bytes, with another caption or other values
+    of a table than before.  unchanged: all the same.  moved: same bytes at another path.
     removed: pictures that are no longer where they were (kept aside until ``prune``).
     known_failures: files that failed in an earlier run and have not changed, so they were not read again.
     stages: of ``seconds``, those spent in ``scan`` (looking for changes), ``decode`` (waiting for pictures to be
@@ -125,6 +126,7 @@ class AddReport:
     unchanged: int = 0
     moved: int = 0
     removed: int = 0
+    changed: int = 0
     failures: tuple[Failure, ...] = ()
     known_failures: int = 0
     seconds: float = 0.0

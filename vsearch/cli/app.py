@@ -12,6 +12,7 @@ from vsearch.cli.dups import dups
 from vsearch.cli.eval import evaluate
 from vsearch.cli.explain import explain
 from vsearch.cli.fetch import fetch
+from vsearch.cli.forget import forget
 from vsearch.cli.index import index
 from vsearch.cli.keep import backup, build, check, compact, repair
 from vsearch.cli.labels import classify, tag
@@ -70,6 +71,7 @@ for command in (
     dups,
     info,
     roots,
+    forget,
     errors,
     check,
     repair,

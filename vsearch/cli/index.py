@@ -265,7 +265,7 @@ def json_report(report: AddReport, place: Path) -> bytes:
     from vsearch.present import json_line, path_fields
 
     told = asdict(report)
-    counts = {name: told[name] for name in ("added", "unchanged", "moved", "removed")}
+    counts = {name: told[name] for name in ("added", "changed", "unchanged", "moved", "removed")}
     return json_line(
         {
             **counts,
@@ -285,7 +285,7 @@ def summary(report: AddReport, place: Path) -> str:
     """A report in words."""
     from vsearch.present import printable
 
-    names = ("added", "unchanged", "moved", "removed", "failed")
+    names = ("added", "changed", "unchanged", "moved", "removed", "failed")
     counts = [(name, getattr(report, name)) for name in names]
     told = ", ".join(f"{count:,} {name}" for name, count in counts if count or name == "added")
     rate = f" ({report.images_per_second:.0f}/s)" if report.added else ""

@@ -55,7 +55,7 @@ def watch(folders: tuple[str, ...], index_path: str | None, no_build: bool, as_j
         nonlocal first
         for warning in report.warnings:
             say(warning)
-        if first or report.added or report.moved or report.removed or report.failed:
+        if first or report.added or report.changed or report.moved or report.removed or report.failed:
             emit(json_report(report, place) if as_json else summary(report, place))
         if first:
             if report.left_out:

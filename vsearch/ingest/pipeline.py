@@ -118,7 +118,7 @@ class Ingestion:
         self._batch = Batch()
         self._since = time.monotonic()
         self._added = self._moved = self._done = self._removed = 0
-        self._unchanged = looked.unchanged
+        self._unchanged, self._changed = looked.unchanged, looked.changed
         self._failures: list[Failure] = []
         self._warnings: list[str] = []
 
@@ -130,6 +130,7 @@ class Ingestion:
             f"vsearch roots move {_shown(root)} NEW"
             for root in looked.empty_roots
         ]
+        self._warnings += looked.warnings
         self._failures += looked.failures
         self._batch.failures += looked.failures
         self._batch.healed += looked.forgotten
@@ -137,6 +138,7 @@ class Ingestion:
             known = snapshot.roots()
         self._batch.roots = _folders(looked.roots, known)
         self._batch.settings = looked.settings
+        self._batch.rows = looked.rows
         for id, record in looked.updates.items():
             self._batch.updates[id] = record
             self._commit_if_large()
@@ -200,9 +202,11 @@ class Ingestion:
             id = snapshot.at_path(item.path)
             record = None if id is None else snapshot.record(id)
             if id is not None and record is not None and record.content == same.content:
-                self._unchanged += 1
                 self._batch.updates[id] = _refreshed(record, item, same)
                 self._describe(snapshot, id, item)
+                same_words = id not in self._batch.details and record.caption == item.caption
+                self._unchanged += same_words
+                self._changed += not same_words
                 return
             moved = [id for id in self._by_content.get(same.content, ()) if id in self._vanished]
             if moved:
@@ -320,8 +324,10 @@ class Ingestion:
         roots = tuple(map(address.covered, self._looked.roots))
         empty = tuple(map(address.covered, self._looked.empty_roots))
         with self._store.snapshot() as snapshot:
-            under = [(id, r) for id, r in snapshot.items() if r.path.startswith(roots)]
-        gone = [id for id, r in under if r.missing or (empty and r.path.startswith(empty))]
+            of_rows = set(self._looked.row_ids)
+            named = {id for rows in self._looked.rows.values() for id in _ids(snapshot, rows)} | of_rows
+            under = [(id, r) for id, r in snapshot.items() if r.path.startswith(roots) or id in named]
+        gone = [id for id, r in under if id in of_rows or _is_prunable(r, roots, empty)]
         if len(gone) > PRUNE_SHARE * len(under) and not self._options.yes:
             self._warnings.append(
                 f"{len(gone):,} of {len(under):,} pictures would be forgotten, more than a tenth: nothing was. "
@@ -344,6 +350,7 @@ class Ingestion:
         return AddReport(
             added=self._added,
             unchanged=self._unchanged,
+            changed=self._changed,
             moved=self._moved,
             removed=self._removed,
             failures=tuple(self._failures),
@@ -353,6 +360,17 @@ class Ingestion:
             stages=self._stages.seconds,
             left_out=self._looked.left_out,
         )
+
+
+def _ids(snapshot: Snapshot, digests: bytes) -> Iterator[int]:
+    for at in range(0, len(digests), 16):
+        if (id := snapshot.at_digest(digests[at : at + 16])) is not None:
+            yield id
+
+
+def _is_prunable(record: Record, roots: tuple[bytes, ...], empty: tuple[bytes, ...]) -> bool:
+    """Whether a picture below the roots is gone, or lies below one that shows nothing any more."""
+    return record.path.startswith(roots) and (record.missing or record.path.startswith(empty))
 
 
 def _folders(roots: tuple[bytes, ...], known: tuple[bytes, ...]) -> tuple[bytes, ...]:

@@ -30,6 +30,11 @@ class Chain:
         return tuple(path for source in self.sources for path in getattr(source, "tables", ()))
 
     @property
+    def rows(self) -> dict[bytes, list[bytes]]:
+        """Those of all tables."""
+        return {table: paths for source in self.sources for table, paths in getattr(source, "rows", {}).items()}
+
+    @property
     def settings(self) -> dict[bytes, Settings]:
         """Those of all of them."""
         return {root: told for source in self.sources for root, told in getattr(source, "settings", {}).items()}

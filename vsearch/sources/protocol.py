@@ -19,7 +19,8 @@ class Source(Protocol):
 
     A source that opens archives has a method ``walk`` too: it yields the archives themselves in place of their
     members, so that those that did not change need not be opened.  One that reads tables has ``tables``, their paths:
-    failures of their lines (``pairs.csv#line 7``) are forgotten when they are not told again.  One that is made with
+    failures of their lines (``pairs.csv#line 7``) are forgotten when they are not told again; and ``rows``, table →
+    paths of the pictures that the last walk found in it: one that was there before has gone.  One that is made with
     options has ``settings``: root → those that are not as by default; and ``left_out``: kind → how many files the last
     walk passed by that another option would take in.
     """

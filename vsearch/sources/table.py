@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TextIO
 
 from vsearch.errors import SourceError
@@ -23,13 +23,15 @@ ENCODING, ON_ERROR = "utf-8-sig", "surrogateescape"
 class Table:
     """The rows of a table, one item per picture: captions of several rows are joined by newlines.
 
-    Other columns are kept for filters, as the first row of a picture has them.
+    Other columns are kept for filters, as the first row of a picture has them.  rows: table → paths of the pictures
+    that the last walk showed, where every line could be read.
     """
 
     path: bytes
     path_column: str
     caption_column: str
     separator: str
+    rows: dict[bytes, list[bytes]] = field(default_factory=dict, compare=False)
 
     @property
     def roots(self) -> tuple[bytes, ...]:
@@ -45,8 +47,11 @@ class Table:
         """Pictures in the order of their first rows.  Raises SourceError when the table cannot be read."""
         captions: dict[bytes, list[str]] = {}
         cells: dict[str, list[str]] = {}
+        self.rows.clear()
+        whole, paths = True, []
         for row in self._rows():
             if isinstance(row, Failure):
+                whole = False
                 yield row
                 continue
             if row.name not in captions:
@@ -59,7 +64,11 @@ class Table:
         values = {column: typed(texts) for column, texts in cells.items()}
         for number, (name, texts) in enumerate(captions.items()):
             caption = clean_caption("\n".join(texts).encode())
-            yield _look(name, base, caption, {column: told[number] for column, told in values.items()})
+            found = _look(name, base, caption, {column: told[number] for column, told in values.items()})
+            paths.append(found.path)
+            yield found
+        if whole:
+            self.rows[self.path] = paths
 
     def _rows(self) -> Iterator[_Row | Failure]:
         with _open(self.path) as stream:

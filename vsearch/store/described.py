@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 BLOCK_IDS = 16384
 ROOTS_KEY = b"roots"
 ARCHIVE_KEY = b"archive:"
+ROWS_KEY = b"rows:"
 _STAMP_BYTES, _NUMBER_BYTES = 8, 4
 
 
@@ -97,6 +98,18 @@ def archive_state(txn: lmdb.Transaction, state: Any, path: bytes) -> ArchiveStat
     return None if raw is None else decode(raw, ArchiveState, "the state of an archive")
 
 
+def rows(txn: lmdb.Transaction, state: Any) -> dict[bytes, set[bytes]]:
+    """Key of each table → the digests of the paths of its pictures."""
+    found = {}
+    with txn.cursor(state) as cursor:
+        more = cursor.set_range(ROWS_KEY)
+        while more and cursor.key().startswith(ROWS_KEY):
+            raw = opened(cursor.value(), "the rows of a table")
+            found[cursor.key()[len(ROWS_KEY) :]] = {raw[at : at + 16] for at in range(0, len(raw), 16)}
+            more = cursor.next()
+    return found
+
+
 def put_archive_state(txn: lmdb.Transaction, state: Any, path: bytes, told: ArchiveState) -> None:
     """Note the state of an archive."""
     txn.put(ARCHIVE_KEY + path_key(path), seal(msgspec.msgpack.encode(told)), db=state)
@@ -109,6 +122,8 @@ def remember(txn: lmdb.Transaction, tables: dict[bytes, Any], batch: Batch) -> N
         put_roots(txn, tables, (root for root in roots(txn, tables[b"state"]) if root[:-1] not in gone))
     if batch.roots:
         add_roots(txn, tables, batch.roots)
+    for path, digests in batch.rows.items():
+        txn.put(ROWS_KEY + path_key(path), seal(digests), db=tables[b"state"])
     for path, told in batch.archives.items():
         put_archive_state(txn, tables[b"state"], path, told)
 

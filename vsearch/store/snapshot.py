@@ -155,6 +155,10 @@ class Snapshot:
         """Root → what it was indexed with, of roots that were named as such."""
         return settings.read(self._txn, self._tables[b"state"])
 
+    def table_rows(self) -> dict[bytes, set[bytes]]:
+        """Key of each table (``path_key``) → the digests of the paths of its pictures."""
+        return described.rows(self._txn, self._tables[b"state"])
+
     def archive_state(self, path: bytes) -> ArchiveState | None:
         """The state of an archive when all of its members were accounted for; None when that never was."""
         return described.archive_state(self._txn, self._tables[b"state"], path)
@@ -171,7 +175,11 @@ class Snapshot:
 
     def at_path(self, path: bytes) -> int | None:
         """The id of the picture at a path."""
-        raw = self._txn.get(path_key(path), db=self._tables[b"path"])
+        return self.at_digest(path_key(path))
+
+    def at_digest(self, digest: bytes) -> int | None:
+        """The id of the picture at the path with a digest (``path_key``)."""
+        raw = self._txn.get(digest, db=self._tables[b"path"])
         return None if raw is None else key_id(raw)
 
     def paths(self) -> Iterator[tuple[bytes, int]]:
