@@ -127,7 +127,7 @@ def test_a_row_that_is_gone_leaves_like_a_file(place):
         assert add(prune=True, yes=True)[3] == 0 and len(index.all_ids()) == 6
         write(place)
         assert add() == (0, 0, 0, 0) and {"x.png", "z.png"} < shown()
-        assert "none of the 2 pictures" in index.add(table(place / "pairs.csv")).warnings[0]
+        assert "none of the 3 pictures" in index.add(table(place / "pairs.csv")).warnings[0]
         assert index.check().problems == ()
 
 
