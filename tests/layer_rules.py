@@ -15,9 +15,20 @@ FLOORS = {
     2: ("sources", "decode", "files", "phrases", "prompts", "recipe", "recipes", "present"),
     3: ("remembered",),
     4: ("embed", "store", "ann", "moving", "results"),
-    5: ("filters", "ingest", "build", "mend", "about", "merging", "labels", "texts", "duplicates", "confidence")
-    + ("projection",),
-    6: ("search", "distributed", "export", "remote"),
+    5: (
+        "filters",
+        "ingest",
+        "build",
+        "mend",
+        "about",
+        "merging",
+        "labels",
+        "texts",
+        "duplicates",
+        "confidence",
+        "projection",
+    ),
+    6: ("search", "roots", "distributed", "export", "remote"),
     7: ("index",),
     8: ("evaluate", "following", "sharded"),
     9: ("__init__",),  # the lazy names of `import vsearch`

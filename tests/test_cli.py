@@ -82,11 +82,13 @@ def test_index_json_is_one_object(here):
     assert sum(stages.values()) <= told.pop("seconds") + 0.01 and told.pop("images_per_second") > 0
     assert told == {
         "added": 3,
+        "changed": 0,
         "unchanged": 0,
         "moved": 0,
         "removed": 0,
         "failed": 0,
         "known_failures": 0,
+        "left_out": {},
         "index": "photos.vsearch",
         "warnings": [],
         "passed_by": {},
@@ -423,7 +425,10 @@ def test_help_of_every_command_is_there_and_names_its_options(tmp_path):
     assert (code, err) == (0, "")
     finding = "index watch fetch import query serve explain audit describe classify tag dups"
     keeping = "check repair build compact backup merge export spaces"
-    assert listed == f"{finding} info errors {keeping} eval train train-reranker store-patches models doctor".split()
+    assert (
+        listed
+        == f"{finding} info roots forget errors {keeping} eval train train-reranker store-patches models doctor".split()
+    )
     for command in ("index", "query", "errors"):
         told = run(command, "--help", cwd=tmp_path)[1]
         assert f"Usage: vsearch {command}" in told and "--json" in told

@@ -7,7 +7,9 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
+from threading import Event
 
 import pytest
 from drawn_pictures import drawn
@@ -17,6 +19,7 @@ import vsearch
 from vsearch.embed.toy import Toy
 from vsearch.errors import SourceError
 from vsearch.following import loop, pending, run
+from vsearch.following.events import system_events
 from vsearch.sources import folder
 from vsearch.store import Batch
 
@@ -413,6 +416,7 @@ def test_the_program_follows_a_real_folder_until_it_is_interrupted(tmp_path, sta
     assert following.next_report()["moved"] == 1
     (tmp_path / "photos/trip/second.png").unlink()
     assert following.next_report()["removed"] == 1
+    check_undecodable_names(tmp_path / "photos", following)
     code, said = following.stop(signal.SIGINT)
     assert code == 0 and "Traceback" not in said
     assert said.endswith("vsearch: stopped; everything indexed is in photos.vsearch\n")
@@ -424,5 +428,41 @@ def test_the_program_polls_until_it_is_terminated(tmp_path, started):
     following = started("--poll")
     drawn(2, (48, 36)).save(tmp_path / "photos/second.png")
     assert following.next_report()["added"] == 1
+    check_undecodable_names(tmp_path / "photos", following)
     code, said = following.stop(signal.SIGTERM)
     assert code == 0 and "Traceback" not in said
+
+
+def check_undecodable_names(photos: Path, following: Following) -> None:
+    """Names that are not UTF-8, of a picture and of something else, made and removed, end nothing and hide nothing."""
+    strange, other = (photos / os.fsdecode(name) for name in (b"caf\xe9.png", b"note\xe9.doc"))
+    other.write_bytes(b"x")
+    drawn(3, (48, 36)).save(photos / "beside.png")
+    assert following.next_report()["added"] == 1
+    drawn(4, (48, 36)).save(photos / "drawn.png")
+    (photos / "drawn.png").rename(strange)
+    other.unlink()
+    assert following.next_report()["added"] == 1
+    strange.unlink()
+    (photos / "beside.png").unlink()
+    assert following.next_report()["removed"] == 2
+
+
+@pytest.mark.parametrize("poll", [False, True])
+def test_a_folder_whose_name_is_not_utf8_is_followed(tmp_path, poll):
+    root = os.fsencode(tmp_path) + b"/caf\xe9"
+    os.mkdir(root)
+    changes = system_events(Event(), poll)([root])
+    assert next(changes) == set()
+    wanted = root + b"/a.png"
+    Path(os.fsdecode(wanted)).touch()
+    assert wanted in set().union(*islice(until(changes, wanted), 30))
+    changes.close()
+
+
+def until(changes: Iterator[set[bytes]], wanted: bytes) -> Iterator[set[bytes]]:
+    """Sets of changes up to the one that has a path."""
+    for told in changes:
+        yield told
+        if wanted in told:
+            return

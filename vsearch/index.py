@@ -27,11 +27,12 @@ from vsearch.labels import Classifier, clear, tag
 from vsearch.mend import mend
 from vsearch.projection import Projection, named, project
 from vsearch.results import Hits
+from vsearch.roots import Pictures, Roots
 from vsearch.search import Request, Searcher
 from vsearch.search.searcher import check_confidence, check_k, check_modality
 from vsearch.sources import EmbeddedSource, Source, as_source
 from vsearch.sources import files as pictures
-from vsearch.store import Batch, Snapshot, Store, maintain, spaces
+from vsearch.store import Snapshot, Store, maintain, spaces
 from vsearch.store.check import check as check_store
 from vsearch.texts import TextSets
 from vsearch.types import (
@@ -46,6 +47,7 @@ from vsearch.types import (
     Query,
     QueryValue,
     RepairReport,
+    RootInfo,
     SpaceInfo,
     SpaceReport,
     TagReport,
@@ -130,6 +132,7 @@ class Index:
         self._notice = notice
         self._texts = TextSets(store, lambda info, lines: self._searcher.encoder_of(info).encode_texts(lines), notice)
         self.columns = Columns(store)
+        self._roots = Roots(store, self.columns)
         self._searcher = Searcher(store, self.columns, encoder, notice)
 
     # Life
@@ -398,12 +401,16 @@ class Index:
 
     # Duplicates
 
-    def duplicates(self, *, keep: str = "largest", threshold: float | None = None, near: bool = True) -> Duplicates:
+    def duplicates(
+        self, *, keep: str = "largest", threshold: float | None = None, near: bool = True, within: bool = False
+    ) -> Duplicates:
         """Find pictures that are there more than once: files with the same bytes, and near duplicates.
 
         keep: which of a group is kept: ``largest``, ``oldest``, ``newest`` or ``folder:PATH``.  threshold: cosine from
         which two pictures are compared by a perceptual hash; by default measured with pictures of the collection.
         near: False looks for identical files only, and reads no picture.
+        within: also frames of one video, and members of one archive, as duplicates of each other.  What is no longer
+        where it was is in no group.
         Nothing is changed: the result is a plan for ``move_duplicates``.
         Raises QueryError, EncoderError, IndexCorrupt.
         """
@@ -416,7 +423,7 @@ class Index:
             return self._searcher.nearest(snapshot, xq, k, "image", exclude)
 
         return duplicates.find(
-            self._store, search, lambda: self.encoder, keep=Keep(keep), threshold=threshold, near=near
+            self._store, search, lambda: self.encoder, keep=Keep(keep), threshold=threshold, near=near, within=within
         )
 
     def move_duplicates(self, plan: Duplicates, folder: str | os.PathLike[str]) -> tuple[list[Moved], Path]:
@@ -522,16 +529,52 @@ class Index:
             encode, lambda xq, modality: self.search_vectors(xq, 1, modality=modality)[0][:, 0]
         )
 
-    def remove(self, ids: Sequence[int]) -> int:
-        """Forget pictures (never their files) by their ids; return how many there were.
+    def roots(self) -> list[RootInfo]:
+        """The folders, archives and videos that pictures come from, by path, with what each was indexed with.
 
-        Raises QueryError for what is no list of whole numbers, IndexNotWritable, DiskFull.
+        One inside another counts in both.
         """
-        named = dict.fromkeys(check_ids(ids))
-        with self._store.snapshot() as snapshot:
-            known = [id for id in named if snapshot.record(id) is not None]
-        self._store.commit(Batch(dropped=known))
-        return len(known)
+        return self._roots.listed()
+
+    def move_root(self, old: AnyPath, new: AnyPath) -> int:
+        """Put everything that is known below a folder below another one, where it lies now; return how many pictures.
+
+        No picture is read: ids, vectors and tags stay.  The next ``add`` of the new folder finds what has changed.
+        Raises QueryError when nothing lies below ``old``, SourceError when ``new`` is no folder, IndexNotWritable,
+        DiskFull.
+        """
+        return self._roots.move(old, new)
+
+    def knows(self, path: AnyPath) -> bool:
+        """Whether a path is one of the roots, or there are pictures below it."""
+        return self._roots.knows(path)
+
+    def ids_below(self, path: AnyPath) -> Ids:
+        """Ids of the pictures below a folder, in an archive, or at a path, missing ones too: (n,) int64, ascending."""
+        return self._roots.ids_below(path)
+
+    def all_ids(self) -> Ids:
+        """Ids of all pictures, missing ones too: (n,) int64, ascending."""
+        return self._roots.all_ids()
+
+    def ids_matching(self, where: str) -> Ids:
+        """Ids of the pictures for which a condition on the columns holds, missing ones too: (n,) int64, ascending.
+
+        Raises FilterError.
+        """
+        return self._roots.ids_matching(where)
+
+    def remove(self, pictures: Pictures) -> int:
+        """Forget pictures (never their files), by ids or by the paths or URIs they have; return how many there were."""
+        return self._roots.remove(pictures)
+
+    def forget(self, path: AnyPath) -> int:
+        """Forget all that is known below a folder, of an archive, or of a picture; return how many pictures there were.
+
+        Files stay where they are, and those in a folder that is indexed come back with its next run.  Failures there
+        are forgotten too, and so are roots.
+        """
+        return self._roots.forget(path)
 
     def build(
         self,

@@ -71,6 +71,9 @@ class Details:
         return self != Details()
 
 
+Settings = dict[str, bool | float | list[str]]
+"""What a root is indexed with: the names and values of the options of ``folder`` that are not as by default."""
+
 Tags = tuple[tuple[str, float], ...]
 """Tags of a picture with their confidence in [0, 1]."""
 
@@ -112,24 +115,28 @@ class Progress:
 class AddReport:
     """What one run of ``Index.add`` did.
 
-    added: pictures that are new or whose bytes changed.  moved: same bytes at another path.
+    added: pictures that are new or whose bytes changed.  changed: the same bytes, with another caption or other values
+    of a table than before.  unchanged: all the same.  moved: same bytes at another path.
     removed: pictures that are no longer where they were (kept aside until ``prune``).
     known_failures: files that failed in an earlier run and have not changed, so they were not read again.
     stages: of ``seconds``, those spent in ``scan`` (looking for changes), ``decode`` (waiting for pictures to be
     decoded), ``embed`` (the encoder, its loading included) and ``store`` (writing).
     passed_by: files in folders whose names are not those of pictures, by suffix (``.psd``), most first.
+    left_out: kind → how many files were passed by that an option would take in, as ``RAW files``.
     """
 
     added: int = 0
     unchanged: int = 0
     moved: int = 0
     removed: int = 0
+    changed: int = 0
     failures: tuple[Failure, ...] = ()
     known_failures: int = 0
     seconds: float = 0.0
     warnings: tuple[str, ...] = ()
     stages: dict[str, float] = field(default_factory=dict)
     passed_by: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
 
     @property
     def failed(self) -> int:
@@ -140,6 +147,21 @@ class AddReport:
     def images_per_second(self) -> float:
         """Pictures embedded per second of wall time, 0.0 when none was."""
         return self.added / self.seconds if self.seconds > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RootInfo:
+    """A folder, or an archive (``x.zip#``), that pictures come from.
+
+    images: pictures below it that are shown.  missing: those that were gone when last looked for.  there: whether it
+    exists now.  settings: the options it was indexed with that are not as by default.
+    """
+
+    path: bytes
+    images: int
+    missing: int
+    there: bool
+    settings: Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,10 @@
-"""Amounts with units on the command line: ``2G``, ``500M``, ``20ms``."""
+"""Amounts with units on the command line: ``2G``, ``500M``, ``20ms``; and times that are left, as they are shown."""
 
 from __future__ import annotations
 
+import math
 import re
+from datetime import timedelta
 from typing import Any
 
 import click
@@ -24,7 +26,7 @@ class Amount(click.ParamType[float]):
         told = _AMOUNT.fullmatch(str(value).strip())
         unit = self._units.get(told[2].lower()) if told else None
         amount = float(told[1]) * unit if told and unit else 0.0
-        if amount <= 0:
+        if not 0 < amount < math.inf:
             self.fail(f"{value!r} is no {self.name}; write it as {self._example}", param, ctx)
         return int(amount) if self._whole else amount
 
@@ -35,3 +37,9 @@ for _power, _letter in enumerate("kmgt", 1):
 
 SIZE = Amount("size", {unit: float(size) for unit, size in _BYTES.items()}, "2G or 500M", True)
 DURATION = Amount("time", {"s": 1.0, "ms": 1e-3, "us": 1e-6, "min": 60.0}, "20ms or 0.1s", False)
+
+
+def time_left(seconds: float) -> str:
+    """Hours, minutes and seconds, as ``0:06:40``; at most what ``timedelta`` holds: servers tell sizes of any kind."""
+    most = timedelta.max // timedelta(seconds=1)
+    return str(timedelta(seconds=round(min(max(seconds, 0.0), most))))

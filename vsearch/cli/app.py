@@ -12,6 +12,7 @@ from vsearch.cli.dups import dups
 from vsearch.cli.eval import evaluate
 from vsearch.cli.explain import explain
 from vsearch.cli.fetch import fetch
+from vsearch.cli.forget import forget
 from vsearch.cli.index import index
 from vsearch.cli.keep import backup, build, check, compact, repair
 from vsearch.cli.labels import classify, tag
@@ -21,6 +22,7 @@ from vsearch.cli.merge import merge
 from vsearch.cli.models import models
 from vsearch.cli.query import query
 from vsearch.cli.rerank import store_patches, train_reranker
+from vsearch.cli.roots import roots
 from vsearch.cli.serve import serve
 from vsearch.cli.spaces import spaces
 from vsearch.cli.tell import errors, info
@@ -68,6 +70,8 @@ for command in (
     tag,
     dups,
     info,
+    roots,
+    forget,
     errors,
     check,
     repair,

@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 
 import click
 
+from vsearch.cli.amounts import time_left
 from vsearch.cli.progress import hide_bars, show_bars
 from vsearch.cli.say import say
 
@@ -119,7 +119,7 @@ def state(name: str, done: int, total: int | None, first: int, seconds: float) -
     if rate > 0:
         line += f", {amount(rate)}/s"
     if total and rate > 0:
-        line += f", {timedelta(seconds=round((total - done) / rate))} left"
+        line += f", {time_left((total - done) / rate)} left"
     return line
 
 

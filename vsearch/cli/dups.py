@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Which to keep: largest, oldest, newest, or folder:PATH for those below PATH.",
 )
+@click.option("--within", is_flag=True, help="Also frames of one video, and members of one archive, among themselves.")
 @click.option("--apply", is_flag=True, help="Move the others, to the folder of --move-to.")
 @click.option("--move-to", "folder", metavar="FOLDER", help="Where --apply moves them; on the same disk.")
 @click.option("--undo", "journal", metavar="JOURNAL", help="Move back what a journal in such a folder lists.")
@@ -44,6 +45,7 @@ def dups(
     identical: bool,
     threshold: float | None,
     keep: str,
+    within: bool,
     apply: bool,
     folder: str | None,
     journal: str | None,
@@ -63,7 +65,7 @@ def dups(
     from vsearch.index import open_index
 
     with open_index(place, write=apply, on_notice=say) as index:
-        plan = index.duplicates(keep=keep, threshold=threshold, near=not identical)
+        plan = index.duplicates(keep=keep, threshold=threshold, near=not identical, within=within)
         _say_found(plan, place)
         if not plan.groups:
             return Exit.NOTHING_FOUND

@@ -19,6 +19,8 @@ from vsearch.cli.where import find_index, index_for
 from vsearch.errors import IndexExists
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vsearch.decode import Limits
     from vsearch.distributed import Cluster, Devices
     from vsearch.index import Index
@@ -46,18 +48,20 @@ LONG = 10.0  # seconds from which on one wants to know where they went
 @click.option("--path-column", metavar="NAME", default="filepath", help="Column of paths in CSV and TSV tables.")
 @click.option("--caption-column", metavar="NAME", default="title", help="Column of captions in them; '' for none.")
 @click.option("--exclude", metavar="PATTERN", multiple=True, help="Leave out, as in .gitignore; several may be given.")
-@click.option("--follow-links", is_flag=True, help="Follow symbolic links inside folders.")
-@click.option("--hidden", is_flag=True, help="Also names that start with a dot.")
+@click.option("--follow-links/--no-follow-links", default=None, help="Follow symbolic links inside folders.")
+@click.option("--hidden/--no-hidden", default=None, help="Also names that start with a dot.")
 @click.option(
-    "--archives", is_flag=True, help="Inside folders, also open tar and zip files; those named are opened anyway."
+    "--archives/--no-archives",
+    default=None,
+    help="Inside folders, also open tar and zip files; those named are opened anyway.",
 )
 @click.option(
     "--frames",
     metavar="S",
-    type=click.FloatRange(0, min_open=True),
-    help="Also frames of videos, GIFs and WebPs, one each S seconds. Videos that are named: 10 anyway.",
+    type=click.FloatRange(0),
+    help="Also frames of videos, GIFs and WebPs, one each S seconds; 0 for none. Videos that are named: 10 anyway.",
 )
-@click.option("--raw", is_flag=True, help="Inside folders, also RAW files of cameras.")
+@click.option("--raw/--no-raw", default=None, help="Inside folders, also RAW files of cameras.")
 @click.option("--retry-failed", is_flag=True, help="Read files again that failed before.")
 @click.option("--prune", is_flag=True, help="Forget pictures that are gone, not only leave them out.")
 @click.option(
@@ -89,7 +93,8 @@ def index(paths: tuple[str, ...], index_path: str | None, encoder: str | None, a
     """Make or update an index of the pictures in folders, files, archives, or CSV and TSV tables.
 
     Run it again after changes: only what is new or changed is read. Interrupted, it goes on from there. Your
-    pictures are never written, renamed or deleted.
+    pictures are never written, renamed or deleted. Each folder keeps the options that it was indexed with, --raw as an
+    example, until others are given (see vsearch roots).
 
     With --encoder and no PATH, an index that exists is embedded anew with that encoder, while the old one answers; it
     changes over when all is done (see vsearch spaces).
@@ -98,8 +103,8 @@ def index(paths: tuple[str, ...], index_path: str | None, encoder: str | None, a
     _check_together(options, changes)
     if changes and encoder is not None:
         return _change_encoder(find_index(index_path), encoder, options)
-    source = _source(paths, options)
     place = index_for(index_path, paths)
+    source = _source(paths, place, options)
     limits = _limits(options)
     cluster_of = _cluster(options["ray"], options["device"])
     with _open(place, encoder, options["compiled"]) as opened, cluster_of as cluster, progress() as shower:
@@ -122,6 +127,8 @@ def index(paths: tuple[str, ...], index_path: str | None, encoder: str | None, a
     if report.added and report.seconds >= LONG:
         say(_bound(report))
     emit(json_report(report, place) if as_json else summary(report, place))
+    if report.left_out:
+        say(left_out(report.left_out))
     if report.passed_by:
         say(passed_by(report))
     return _verdict(report, place)
@@ -188,20 +195,34 @@ def catch_up(opened: Index) -> None:
         say(f"{report['recipe']} index over {report['count']:,} pictures, {report['seconds']:.0f} s")
 
 
-def _source(paths: tuple[str, ...], options: dict[str, Any]) -> Source:
+def _source(paths: tuple[str, ...], place: Path, options: dict[str, Any]) -> Source:
     from vsearch import sources
 
     columns = {"path_column": options["path_column"], "caption_column": options["caption_column"]}
-    walk = {name: options[name] for name in ("follow_links", "hidden", "archives", "raw", "exclude")} | {
-        "every": options["frames"]
+    walk = {name: options[name] for name in ("follow_links", "hidden", "archives", "raw")} | {
+        "every": options["frames"],
+        "exclude": options["exclude"] or None,
     }
-    found: list[Source] = [sources.source_for(path, **columns, **walk) for path in paths]
+    found: list[Source] = [
+        sources.missing(path) if _is_known_to_be_gone(path, place) else sources.source_for(path, **columns, **walk)
+        for path in paths
+    ]
     listed = options["files_from"]
     if listed is not None:
         found.append(sources.listing(sys.stdin.buffer if listed == "-" else listed))
     if not found:
         raise click.UsageError("Nothing to index: name a folder, as in vsearch index ./photos, or --files-from FILE.")
     return sources.chain(*found)
+
+
+def _is_known_to_be_gone(path: str, place: Path) -> bool:
+    """Whether nothing is at a path that the index knows, as a root or as a folder of pictures."""
+    if os.path.lexists(path) or not os.path.lexists(place):
+        return False
+    from vsearch.index import open_index
+
+    with open_index(place) as index:
+        return index.knows(path)
 
 
 def _limits(options: dict[str, Any]) -> Limits:
@@ -263,11 +284,12 @@ def json_report(report: AddReport, place: Path) -> bytes:
     from vsearch.present import json_line, path_fields
 
     told = asdict(report)
-    counts = {name: told[name] for name in ("added", "unchanged", "moved", "removed")}
+    counts = {name: told[name] for name in ("added", "changed", "unchanged", "moved", "removed")}
     return json_line(
         {
             **counts,
             "failed": report.failed,
+            "left_out": report.left_out,
             "known_failures": report.known_failures,
             "seconds": round(report.seconds, 3),
             "images_per_second": round(report.images_per_second, 2),
@@ -283,7 +305,7 @@ def summary(report: AddReport, place: Path) -> str:
     """A report in words."""
     from vsearch.present import printable
 
-    names = ("added", "unchanged", "moved", "removed", "failed")
+    names = ("added", "changed", "unchanged", "moved", "removed", "failed")
     counts = [(name, getattr(report, name)) for name in names]
     told = ", ".join(f"{count:,} {name}" for name, count in counts if count or name == "added")
     rate = f" ({report.images_per_second:.0f}/s)" if report.added else ""
@@ -297,6 +319,15 @@ def passed_by(report: AddReport) -> str:
     if rest := sum(count for _, count in counts[MOST_SUFFIXES:]):
         told.append(f"{rest:,} of other kinds")
     return "passed by, as their names are not those of pictures: " + ", ".join(told)
+
+
+def left_out(counts: Mapping[str, int]) -> str:
+    """What was passed by, and the options that take it in: ``left out: 6 RAW files, 2 videos; --raw, --frames 10``."""
+    from vsearch.sources.left_out import OPTIONS
+
+    kinds = [kind for kind in OPTIONS if counts.get(kind)]
+    amounts = (f"{counts[kind]:,} {kind[:-1] if counts[kind] == 1 else kind}" for kind in kinds)
+    return f"left out: {', '.join(amounts)}; {', '.join(OPTIONS[kind] for kind in kinds)}"
 
 
 def _bound(report: AddReport) -> str:

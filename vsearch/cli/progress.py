@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from vsearch.cli.amounts import time_left
 from vsearch.cli.say import say
 from vsearch.types import Progress
 
@@ -35,7 +35,7 @@ def line(now: Progress) -> str:
     rate = now.done / now.seconds if now.seconds > 0 else 0.0
     told = f"{now.done:,}{of} pictures, {rate:.{0 if rate >= 10 else 1}f}/s"
     if now.total is not None and rate > 0:
-        told += f", {timedelta(seconds=round((now.total - now.done) / rate))} left"
+        told += f", {time_left((now.total - now.done) / rate)} left"
     return told + (f", {now.failed:,} failed" if now.failed else "")
 
 

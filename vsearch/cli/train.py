@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vsearch.cli.amounts import time_left
 from vsearch.cli.output import json_option
 from vsearch.cli.run import Exit
 from vsearch.cli.say import emit, say, show
@@ -99,8 +100,6 @@ def train(pairs: str, out: str, encoder: str, as_json: bool, **options: Any) -> 
 
 def _moments() -> Callable[[Moment], None]:
     """A line at each evaluation, and now and then."""
-    from datetime import timedelta
-
     due = 0.0
 
     def shower(now: Moment) -> None:
@@ -108,7 +107,7 @@ def _moments() -> Callable[[Moment], None]:
         if now.figures is None and time.monotonic() < due:
             return
         due = time.monotonic() + EVERY
-        left = timedelta(seconds=round(now.seconds_left))
+        left = time_left(now.seconds_left)
         line = (
             f"step {now.step:,} of {now.steps:,}, loss {now.loss:.3f}, {now.pairs_per_second:,.0f} pairs/s, {left} left"
         )

@@ -24,8 +24,8 @@ from vsearch.cli.where import index_for
 )
 @click.option("--encoder", metavar="NAME", help="What turns pictures into vectors, for an index that is made.")
 @click.option("--exclude", metavar="PATTERN", multiple=True, help="Leave out, as in .gitignore; several may be given.")
-@click.option("--follow-links", is_flag=True, help="Follow symbolic links inside folders.")
-@click.option("--hidden", is_flag=True, help="Also names that start with a dot.")
+@click.option("--follow-links/--no-follow-links", default=None, help="Follow symbolic links inside folders.")
+@click.option("--hidden/--no-hidden", default=None, help="Also names that start with a dot.")
 @click.option(
     "--settle",
     metavar="S",
@@ -42,9 +42,10 @@ def watch(folders: tuple[str, ...], index_path: str | None, no_build: bool, as_j
     """Index folders, then keep the index in line with them as they change.
 
     A line is printed for each time that something was indexed. Between those, other commands may write to the index.
+    Folders that were indexed before are followed with the options that they were indexed with (see vsearch roots).
     Ends with Ctrl-C or SIGTERM; what changes meanwhile is found when it is started again.
     """
-    from vsearch.cli.index import json_report, summary
+    from vsearch.cli.index import json_report, left_out, summary
     from vsearch.following import watch as follow
     from vsearch.types import AddReport
 
@@ -55,9 +56,11 @@ def watch(folders: tuple[str, ...], index_path: str | None, no_build: bool, as_j
         nonlocal first
         for warning in report.warnings:
             say(warning)
-        if first or report.added or report.moved or report.removed or report.failed:
+        if first or report.added or report.changed or report.moved or report.removed or report.failed:
             emit(json_report(report, place) if as_json else summary(report, place))
         if first:
+            if report.left_out:
+                say(left_out(report.left_out))
             say(f"following {', '.join(folders)}; stop with Ctrl-C")
         first = False
 

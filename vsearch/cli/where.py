@@ -80,15 +80,18 @@ def _is_index(entry: os.DirEntry[str]) -> bool:
 def index_for(named: str | None, paths: tuple[str, ...]) -> Path:
     """Return where ``vsearch index`` puts its index.
 
-    The one named, else $VSEARCH_INDEX, else beside the only folder to be indexed, by its name; for the current
+    The one named, else $VSEARCH_INDEX, else beside the only folder to be indexed, by its name, also when only that
+    index is left of the two; for the current
     folder inside it, and for anything else ``images.vsearch`` in the current folder.
     """
     told = named or os.environ.get(VARIABLE)
     if told:
         return Path(told)
-    if len(paths) != 1 or not os.path.isdir(paths[0]):
+    if len(paths) != 1 or (os.path.lexists(paths[0]) and not os.path.isdir(paths[0])):
         return Path(FALLBACK)
     folder = Path(os.path.abspath(paths[0]))
+    if not folder.is_dir() and not folder.with_name(folder.name + ENDING).is_dir():
+        return Path(FALLBACK)
     if not folder.name:
         return Path(FALLBACK)
     here = Path.cwd()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from vsearch.duplicates import calibrate, hashes
 from vsearch.duplicates.groups import Keep, groups
 from vsearch.duplicates.neighbours import pairs
 from vsearch.duplicates.plan import Duplicates, Picture
+from vsearch.members.address import is_there
 from vsearch.store import Snapshot, Store
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ def find(
     keep: Keep,
     threshold: float | None,
     near: bool,
+    within: bool = False,
 ) -> Duplicates:
     """Find the duplicates among the pictures that are shown; see ``Index.duplicates``.
 
@@ -49,7 +52,8 @@ def find(
         for id, picture in pictures.items():
             first.setdefault(picture.content, id)
         if not near:
-            return Duplicates(groups(pictures.values(), {}, keep), None, "identical files only", len(pictures), 0, 0)
+            found = groups(_present(pictures.values(), {}), {}, keep, within=within)
+            return Duplicates(found, None, "identical files only", len(pictures), 0, 0)
         ids = np.array(sorted(first.values()), np.int64)
         origin = f"{threshold}, as asked for"
         if threshold is None:
@@ -65,7 +69,7 @@ def find(
 
         candidates = _distinct(pairs(snapshot, ids, threshold, among))
         alike, unread = _confirmed(pictures, candidates, threshold, cosine)
-    found = groups(pictures.values(), alike, keep)
+    found = groups(_present(pictures.values(), alike), alike, keep, within=within)
     return Duplicates(found, threshold, origin, len(pictures), len(candidates), unread)
 
 
@@ -73,6 +77,13 @@ def _pictures(snapshot: Snapshot) -> Iterator[tuple[int, Picture]]:
     for id, r in snapshot.items():
         if not r.missing:
             yield id, Picture(id, r.path, r.content, r.width, r.height, r.size, r.mtime_ns)
+
+
+def _present(pictures: Iterable[Picture], alike: Near) -> list[Picture]:
+    """Pictures without those of several alike that are not there: none of them may be kept, or be anybody's copy."""
+    pictures = list(pictures)
+    count = Counter(picture.content for picture in pictures)
+    return [p for p in pictures if (count[p.content] < 2 and p.content not in alike) or is_there(p.raw_path)]
 
 
 def _distinct(found: Iterable[tuple[Ids, Matrix]]) -> dict[tuple[int, int], float]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from vsearch.arguments import written
 from vsearch.duplicates.plan import Group, Picture
 from vsearch.errors import QueryError
+from vsearch.members import address
+from vsearch.sources.protocol import absolute
 
 RULES = ("largest", "oldest", "newest")
 FOLDER = "folder:"
@@ -40,16 +41,21 @@ class Keep:
         if self.rule == "newest":
             return (-picture.mtime_ns, *largest)
         if self.rule.startswith(FOLDER):
-            folder = os.fsencode(os.path.abspath(self.rule.removeprefix(FOLDER))).rstrip(b"/") + b"/"
+            folder = absolute(self.rule.removeprefix(FOLDER)).rstrip(b"/") + b"/"
             return (not picture.raw_path.startswith(folder), *largest)
         return largest
 
 
 def groups(
-    pictures: Iterable[Picture], near: Mapping[bytes, Mapping[bytes, tuple[float, int]]], keep: Keep
+    pictures: Iterable[Picture],
+    near: Mapping[bytes, Mapping[bytes, tuple[float, int]]],
+    keep: Keep,
+    *,
+    within: bool = True,
 ) -> tuple[Group, ...]:
     """Groups of pictures, best first; none is in two.
 
+    within: also frames of one video, and members of one archive, as duplicates of each other.
     near: content → contents that are the same picture, with cosine and bits that differ.
     The best picture of all takes what is near to it, then the best that is left, and so on.  So every picture of a
     group was compared with the one that is kept, and a chain, where each picture is near the next and the first is far
@@ -58,17 +64,26 @@ def groups(
     by_content: dict[bytes, list[Picture]] = {}
     for picture in sorted(pictures, key=keep.order):
         by_content.setdefault(picture.content, []).append(picture)
-    taken: set[bytes] = set()
+    taken: set[int] = set()
     found = []
     for content, same in by_content.items():
-        if content in taken:
+        kept = next((picture for picture in same if picture.id not in taken), None)
+        if kept is None:
             continue
-        taken.add(content)
-        others = same[1:]
+        others = [picture for picture in same if picture is not kept]
         for other, (score, bits) in near.get(content, {}).items():
-            if other not in taken:
-                taken.add(other)
-                others += [replace(p, score=score, bits=bits, identical=False) for p in by_content[other]]
+            others += [replace(p, score=score, bits=bits, identical=False) for p in by_content.get(other, ())]
+        others = [picture for picture in others if picture.id not in taken]
+        if others and not within:
+            inside = container(kept)
+            others = [picture for picture in others if container(picture) != inside]
+        taken |= {kept.id, *(picture.id for picture in others)}
         if others:
-            found.append(Group(same[0], tuple(sorted(others, key=keep.order))))
+            found.append(Group(kept, tuple(sorted(others, key=keep.order))))
     return tuple(found)
+
+
+def container(picture: Picture) -> bytes:
+    """The archive or video that a picture is in; of any other its own path, so that an animation holds its frames."""
+    pair = address.resolve(picture.raw_path)
+    return picture.raw_path if pair is None else pair[0]

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from vsearch.errors import SourceError
+from vsearch.sources.protocol import absolute
 
 PATH = "filepath"
 
@@ -33,4 +34,4 @@ def read_rows(path: str | os.PathLike[str], *columns: str) -> list[dict[str, str
 
 def beside(table: str | os.PathLike[str], name: str) -> bytes:
     """A path of a table, made absolute: relative ones are looked for beside the table."""
-    return os.path.abspath(os.path.join(os.path.dirname(os.fsencode(table)), os.fsencode(name)))
+    return absolute(name, os.path.dirname(os.fsencode(table)))

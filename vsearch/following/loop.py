@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from threading import Event
@@ -15,6 +15,7 @@ from vsearch.errors import IndexLocked, SourceError
 from vsearch.following.events import Changes, Events
 from vsearch.following.looks import Looks
 from vsearch.following.pending import MOST, Job, Touched, folder_of, is_below, is_wanted, may_matter
+from vsearch.ingest.settings import resolved
 from vsearch.ingest.todo import Todo
 from vsearch.sources import Folder, chain
 from vsearch.types import Item
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from vsearch.ingest import Review, Survey
     from vsearch.sources import Source
     from vsearch.store import Snapshot, Store
-    from vsearch.types import AddReport
+    from vsearch.types import AddReport, Settings
 
 SETTLE = 2.0  # seconds without a change before files are read
 LONGEST_WAIT = 30.0  # seconds after which changes are indexed though others keep coming
@@ -36,12 +37,14 @@ Place = tuple[int, int] | None
 class Follower:
     """What has changed, what may still grow, and when to act.
 
+    settings: what the index remembers of its roots.
     add: brings the index in line with a source, and calls its second argument on what the survey found.
     """
 
     def __init__(
         self,
         folders: Sequence[Folder],
+        settings: Mapping[bytes, Settings],
         index: Path,
         add: Callable[[Source, Review], AddReport],
         report: Callable[[AddReport], None],
@@ -49,7 +52,8 @@ class Follower:
         settle: float,
         clock: Callable[[], float],
     ) -> None:
-        self._folders = folders
+        self._named = folders
+        self._folders = [resolved(folder, settings) for folder in folders]
         self._index = os.fsencode(index)
         self._add = add
         self._report = report
@@ -113,7 +117,7 @@ class Follower:
         is_folder = status is not None and stat.S_ISDIR(status.st_mode)
         if folder.root in self._job.whole:
             pass  # all of it will be looked at
-        elif path in self._holding or (folder.follow_links and may_matter(path, folder)) or len(self._job) >= MOST:
+        elif self._needs_survey(path, folder):
             self._job.survey(folder.root)
         elif is_folder:
             self._job.trees.add(path)
@@ -123,6 +127,11 @@ class Follower:
                 self._job.gone.add(path)
         if status is not None and not is_folder and len(self._looks) < MOST:
             self._looks.note(path, *size_and_times(status)[:2])
+
+    def _needs_survey(self, path: bytes, folder: Folder) -> bool:
+        """Whether more than the path itself may have changed with it."""
+        linked = folder.follow_links and may_matter(path, folder)
+        return path == folder.root or path in self._holding or linked or len(self._job) >= MOST
 
     def _survey_all(self) -> None:
         self._surveyed = self._clock()
@@ -170,7 +179,7 @@ class Follower:
             self._come_back_for_waiting(job)
 
     def _source(self, job: Job) -> Source:
-        whole = [folder for folder in self._folders if folder.root in job.whole]
+        whole = [folder for folder in self._named if folder.root in job.whole]
         touched = [Touched(self._folders, job)] if len(job) else []
         return chain(*whole, *touched)
 

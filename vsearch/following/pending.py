@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 
 from vsearch.errors import SourceError
+from vsearch.members.address import is_raw
 from vsearch.sources import PICTURE_SUFFIXES, Folder
 from vsearch.types import Failure, Item
 
@@ -104,4 +105,4 @@ def is_wanted(path: bytes, folder: Folder) -> bool:
 
 def may_matter(path: bytes, folder: Folder) -> bool:
     """Whether a file of this name can be a picture or a caption."""
-    return folder.all_files or path.lower().endswith(_ENDINGS)
+    return bool(folder.all_files) or path.lower().endswith(_ENDINGS) or (bool(folder.raw) and is_raw(path))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vsearch.embed import Encoder
     from vsearch.ingest import Review
     from vsearch.sources import Source
-    from vsearch.types import AddReport
+    from vsearch.types import AddReport, Settings
 
 POLL_SETTLE = 1.0  # seconds: one round may see the end of a move and the next one its beginning
 
@@ -40,9 +40,9 @@ def watch(
     folders: Sequence[AnyPath],
     *,
     encoder: str | Encoder | None = None,
-    hidden: bool = False,
-    follow_links: bool = False,
-    exclude: Sequence[str] = (),
+    hidden: bool | None = None,
+    follow_links: bool | None = None,
+    exclude: Sequence[str] | None = None,
     settle: float = SETTLE,
     poll: bool = False,
     build: bool = True,
@@ -62,6 +62,8 @@ def watch(
     A folder that is emptied, or not there, is taken for a disk that is not mounted: nothing is removed, and it is
     followed again when it is back.
 
+    hidden, follow_links: as of ``folder``; what is None, and whether archives, frames and RAW files are indexed, is as
+    the index remembers it of each folder.
     encoder: for an index that is made; None for ``auto``.  poll: look at all files again and again instead of waiting
     for the system to tell, for network disks; ``settle`` is then at least a second.  build: keep the FAISS index up to
     date too.  stop: set it, from a signal handler or another thread, to end.  on_report: gets the report of every run.
@@ -75,7 +77,9 @@ def watch(
     followed = [folder(named, hidden=hidden, follow_links=follow_links, exclude=exclude) for named in folders]
     writer = _Writer(Path(os.path.abspath(path)), encoder, limits, workers, build, notice)
     settle = max(settle, POLL_SETTLE) if poll else settle
-    follower = Follower(followed, writer.place, writer.add, on_report or _silent, notice, settle, clock)
+    follower = Follower(
+        followed, writer.settings(), writer.place, writer.add, on_report or _silent, notice, settle, clock
+    )
     follower.run(events or system_events(stopped, poll), stopped)
 
 
@@ -90,6 +94,13 @@ class _Writer:
     build: bool
     notice: Notice
     loaded: Encoder | None = None
+
+    def settings(self) -> dict[bytes, Settings]:
+        """What the index remembers of its roots; nothing when it is not made yet."""
+        if not os.path.lexists(self.place):
+            return {}
+        with open_index(self.place) as index, index.store.snapshot() as snapshot:
+            return snapshot.settings()
 
     def add(self, source: Source, review: Review) -> AddReport:
         """Bring the index in line with a source.  Raises IndexLocked while another process writes."""

@@ -5,6 +5,7 @@ A batch is committed after 256 pictures or two seconds, whichever comes first, s
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -14,8 +15,10 @@ import numpy as np
 
 from vsearch.decode import Decoded, Job, Limits, Same
 from vsearch.ingest.columns import with_columns
+from vsearch.ingest.moves import Moves
 from vsearch.ingest.raised import limits_met
 from vsearch.ingest.reader import LocalReader, Opening, Reader
+from vsearch.ingest.settings import new_settings, with_settings
 from vsearch.ingest.stages import Stages
 from vsearch.ingest.survey import Survey, survey
 from vsearch.members import address
@@ -65,9 +68,12 @@ def ingest(store: Store, encoder: Callable[[], Encoder], source: Source, options
     started = time.monotonic()
     stages = Stages()
     with stages.spent("scan"):
+        source = with_settings(store, source)
         looked = survey(store, source, retry_failed=options.retry_failed, limits=options.limits)
         if options.review is not None:
             options.review(store, looked)
+        looked.settings = new_settings(store, source)
+        looked.left_out = dict(getattr(source, "left_out", {}))
     run = Ingestion(store, looked, options, started, stages)
     run.settle(looked)
     if looked.todo:
@@ -102,6 +108,7 @@ class Ingestion:
         self._started = started
         self._stages = stages
         self._vanished = dict(looked.vanished)
+        self._moves = Moves()
         self._by_content: dict[bytes, list[int]] = {}
         for id, record in self._vanished.items():
             self._by_content.setdefault(record.content, []).append(id)
@@ -112,7 +119,7 @@ class Ingestion:
         self._batch = Batch()
         self._since = time.monotonic()
         self._added = self._moved = self._done = self._removed = 0
-        self._unchanged = looked.unchanged
+        self._unchanged, self._changed = looked.unchanged, looked.changed
         self._failures: list[Failure] = []
         self._warnings: list[str] = []
 
@@ -121,16 +128,20 @@ class Ingestion:
         self._warnings += looked.remarks
         self._warnings += [
             f"{_shown(root)} shows none of its indexed pictures: taken for a disk that is not there, nothing was "
-            f"removed. If they are really gone: vsearch index {_shown(root)} --prune --yes"
+            f"removed. If they are really gone: vsearch index {_shown(root)} --prune --yes; if they are elsewhere now: "
+            f"vsearch roots move {_shown(root)} NEW"
             for root in looked.empty_roots
             if not self._options.prune  # which tells itself what it leaves
         ]
+        self._warnings += looked.warnings
         self._failures += looked.failures
         self._batch.failures += looked.failures
         self._batch.healed += looked.forgotten
         with self._store.snapshot() as snapshot:
             known = snapshot.roots()
         self._batch.roots = _folders(looked.roots, known)
+        self._batch.settings = looked.settings
+        self._batch.rows = looked.rows
         for id, record in looked.updates.items():
             self._batch.updates[id] = record
             self._commit_if_large()
@@ -195,19 +206,21 @@ class Ingestion:
             id = snapshot.at_path(item.path)
             record = None if id is None else snapshot.record(id)
             if id is not None and record is not None and record.content == same.content:
-                self._unchanged += 1
                 self._batch.updates[id] = _refreshed(record, item, same)
                 self._describe(snapshot, id, item)
+                same_words = id not in self._batch.details and record.caption == item.caption
+                self._unchanged += same_words
+                self._changed += not same_words
                 return
-            moved = self._by_content.get(same.content)
+            moved = [id for id in self._by_content.get(same.content, ()) if id in self._vanished]
             if moved:
-                old = moved.pop()
+                old = moved[-1]
                 self._moved += 1
                 self._batch.updates[old] = _refreshed(self._vanished.pop(old), item, same)
                 self._describe(snapshot, old, item)
                 self._batch.healed.append(item.path)
                 return
-            self._copy_vector(snapshot, item, same)
+            self._take_known(snapshot, item, same)
 
     def _describe(self, snapshot: Snapshot, id: int, item: Item) -> None:
         """Take over what the source says of a picture that is there already."""
@@ -215,17 +228,37 @@ class Ingestion:
         if (details := with_columns(known, item.columns)) != known:
             self._batch.details[id] = details
 
-    def _copy_vector(self, snapshot: Snapshot, item: Item, same: Same | Decoded) -> bool:
-        """Use the vector of a picture with the same bytes instead of embedding them again."""
-        for id in snapshot.with_content(same.content):
-            record = snapshot.record(id)
-            if record is not None and not snapshot.is_absent(id):
-                vector = snapshot.vectors(np.array([id]))[0]
-                details = same.details if isinstance(same, Decoded) else snapshot.details(id)
-                record = _refreshed(replace(record, added_ns=time.time_ns()), item, same)
-                self._add(item, record, vector, details)
-                return True
-        return False
+    def _take_known(self, snapshot: Snapshot, item: Item, same: Same | Decoded) -> bool:
+        """Use what is known of the same bytes instead of embedding them again.
+
+        A picture that is no longer where it was has moved, whatever folder it lay in; else the vector is copied.
+        """
+        known = [
+            (id, record)
+            for id in snapshot.with_content(same.content)
+            if not snapshot.is_absent(id) and (record := snapshot.record(id)) is not None
+        ]
+        old = self._moves.source(snapshot, known)
+        if old is not None and snapshot.at_path(item.path) is None:
+            id, record = old
+            self._vanished.pop(id, None)
+            self._moved += 1
+            self._batch.updates[id] = _refreshed(record, item, same)
+            self._describe(snapshot, id, item)
+            self._batch.healed.append(item.path)
+            return True
+        return self._copy_vector(snapshot, known, item, same)
+
+    def _copy_vector(
+        self, snapshot: Snapshot, known: list[tuple[int, Record]], item: Item, same: Same | Decoded
+    ) -> bool:
+        if not known:
+            return False
+        id, record = known[0]
+        vector = snapshot.vectors(np.array([id]))[0]
+        details = same.details if isinstance(same, Decoded) else snapshot.details(id)
+        self._add(item, _refreshed(replace(record, added_ns=time.time_ns()), item, same), vector, details)
+        return True
 
     def _add(self, item: Item, record: Record, vector: NDArray[np.float32], details: Details) -> None:
         self._batch.additions.append(Addition(record, vector, with_columns(details, item.columns)))
@@ -237,7 +270,7 @@ class Ingestion:
         fresh = []
         with self._store.snapshot() as snapshot:
             for item, decoded in self._pending:
-                if not self._copy_vector(snapshot, item, decoded):
+                if not self._take_known(snapshot, item, decoded):
                     fresh.append((item, decoded))
         self._pending = []
         first = {decoded.content: (item, decoded) for item, decoded in reversed(fresh)}
@@ -295,8 +328,10 @@ class Ingestion:
         roots = tuple(map(address.covered, self._looked.roots))
         empty = tuple(map(address.covered, self._looked.empty_roots))
         with self._store.snapshot() as snapshot:
-            under = [(id, r) for id, r in snapshot.items() if any(address.covers(root, r.path) for root in roots)]
-        gone = [id for id, r in under if r.missing or any(address.covers(root, r.path) for root in empty)]
+            of_rows = set(self._looked.row_ids)
+            named = {id for rows in self._looked.rows.values() for id in _ids(snapshot, rows)} | of_rows
+            under = [(id, r) for id, r in snapshot.items() if id in named or _is_covered(r, roots)]
+        gone = [id for id, r in under if id in of_rows or _is_prunable(r, roots, empty)]
         if len(gone) > PRUNE_SHARE * len(under) and not self._options.yes:
             self._warnings.append(
                 f"{len(gone):,} of {len(under):,} pictures would be forgotten, more than a tenth: nothing was. "
@@ -308,12 +343,20 @@ class Ingestion:
         for at in range(0, len(gone), BATCH_IMAGES * 4):
             self._batch.dropped = gone[at : at + BATCH_IMAGES * 4]
             self._commit()
+        # A root that is gone with all that was known below it is no longer one.
+        with self._store.snapshot() as snapshot:
+            known = {root.rstrip(b"/") for root in (*snapshot.roots(), *snapshot.settings())}
+        self._batch.settings = {
+            root: None for root in self._looked.roots if root in known and not os.path.lexists(root)
+        }
+        self._commit()
 
     def report(self) -> AddReport:
         """What was done."""
         return AddReport(
             added=self._added,
             unchanged=self._unchanged,
+            changed=self._changed,
             moved=self._moved,
             removed=self._removed,
             failures=tuple(self._failures),
@@ -322,7 +365,23 @@ class Ingestion:
             warnings=tuple(self._warnings),
             stages=self._stages.seconds,
             passed_by=self._looked.passed_by,
+            left_out=self._looked.left_out,
         )
+
+
+def _ids(snapshot: Snapshot, digests: bytes) -> Iterator[int]:
+    for at in range(0, len(digests), 16):
+        if (id := snapshot.at_digest(digests[at : at + 16])) is not None:
+            yield id
+
+
+def _is_prunable(record: Record, roots: tuple[bytes, ...], empty: tuple[bytes, ...]) -> bool:
+    """Whether a picture below the roots is gone, or lies below one that shows nothing any more."""
+    return _is_covered(record, roots) and (record.missing or _is_covered(record, empty))
+
+
+def _is_covered(record: Record, prefixes: tuple[bytes, ...]) -> bool:
+    return any(address.covers(prefix, record.path) for prefix in prefixes)
 
 
 def _folders(roots: tuple[bytes, ...], known: tuple[bytes, ...]) -> tuple[bytes, ...]:

@@ -16,6 +16,7 @@ from vsearch.ingest.archives import Archives
 from vsearch.ingest.border import bounded
 from vsearch.ingest.columns import with_columns
 from vsearch.ingest.raised import is_raised
+from vsearch.ingest.rows import find_gone_rows
 from vsearch.ingest.todo import Todo
 from vsearch.members import address
 from vsearch.sources import Source
@@ -23,7 +24,7 @@ from vsearch.sources.suffixes import count_by_suffix
 from vsearch.store import Record, Snapshot, Store
 from vsearch.store.batch import ArchiveState
 from vsearch.store.records import MISSING, RACY
-from vsearch.types import Details, Failure, Item
+from vsearch.types import Details, Failure, Item, Settings
 
 _LOOKUPS = 1024
 _ENDS = re.compile(rb"[/#]")  # of a folder or an archive, in a path
@@ -34,13 +35,16 @@ class Survey:
     """The outcome of one look at a source.
 
     todo: pictures to read.  updates: id → record of those that are back or have another caption.
-    details: id → details of those of which a table says something else than before.
+    details: id → details of those of which a table says something else than before.  changed: how many have another
+    caption or other details.
     vanished: id → record of pictures under the source's folders that it did not show.
     empty_roots: folders that show none of their indexed pictures.
     forgotten: paths of remembered failures that are gone.  failing: paths that are known to fail and are left alone.
     remarks: what the source says of itself.
     archives: path → state of those that were opened, and need not be until they change.
     passed_by: suffix → how many files were not looked at.
+    rows: table → digests of the paths of its pictures.  row_ids: pictures whose rows are gone.
+    settings: root → options to be remembered.  left_out: kind → files passed by that another option would take in.
     """
 
     todo: Todo = field(default_factory=Todo)
@@ -49,6 +53,7 @@ class Survey:
     failures: list[Failure] = field(default_factory=list)
     vanished: dict[int, Record] = field(default_factory=dict)
     unchanged: int = 0
+    changed: int = 0
     known_failures: int = 0
     shown: int = 0
     empty_roots: list[bytes] = field(default_factory=list)
@@ -58,6 +63,11 @@ class Survey:
     failing: set[bytes] = field(default_factory=set)
     archives: dict[bytes, ArchiveState] = field(default_factory=dict)
     passed_by: dict[str, int] = field(default_factory=dict)
+    settings: dict[bytes, Settings | None] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
+    rows: dict[bytes, bytes] = field(default_factory=dict)
+    row_ids: list[int] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def survey(store: Store, source: Source, *, retry_failed: bool = False, limits: Limits | None = None) -> Survey:
@@ -90,6 +100,9 @@ def survey(store: Store, source: Source, *, retry_failed: bool = False, limits: 
     if tables := getattr(source, "tables", ()):
         with store.snapshot() as snapshot:
             _find_mended(snapshot, tables, found)
+            rows = find_gone_rows(snapshot, getattr(source, "rows", {}), seen)
+        found.vanished.update(rows.vanished)
+        found.rows, found.row_ids, found.warnings = rows.shown, rows.ids, rows.warnings
     return found
 
 
@@ -118,13 +131,15 @@ def _classify(snapshot: Snapshot, item: Item, seen: bytearray, found: Survey, li
     if record is None or not same_file(record, item) or snapshot.is_absent(id):
         found.todo.add(item)
         return
-    found.unchanged += 1
     if record.missing or record.caption != item.caption:
         found.updates[id] = replace(record, caption=item.caption, flags=record.flags & ~MISSING)
-    if item.columns is not None:
-        old = snapshot.details(id)
-        if (details := with_columns(old, item.columns)) != old:
-            found.details[id] = details
+    old = snapshot.details(id) if item.columns is not None else None
+    if old is not None and (details := with_columns(old, item.columns)) != old:
+        found.details[id] = details
+    if id in found.details or record.caption != item.caption:
+        found.changed += 1
+    else:
+        found.unchanged += 1
 
 
 def _fails_again(known: Failure | None, item: Item, limits: Limits) -> bool:

@@ -20,6 +20,7 @@ from vsearch.ingest.columns import with_columns
 from vsearch.ingest.ondisk import recorded
 from vsearch.sources.cells import plain
 from vsearch.sources.look import caption_of
+from vsearch.sources.protocol import absolute
 from vsearch.store import Addition, Batch, Record, Store
 from vsearch.types import Cell, Details, Progress
 
@@ -78,7 +79,7 @@ def check_rows(dim: int, uris: Sequence[Uri], vectors: Rows, meta: Mapping[str, 
 def name_of(uri: Uri) -> bytes:
     """The bytes under which a picture is kept: a path's own, absolute; a ``file://`` URI's path; any other as it is."""
     if isinstance(uri, Path):
-        return os.fsencode(os.path.abspath(uri))
+        return absolute(uri)
     raw = uri if isinstance(uri, bytes) else os.fsencode(uri)
     return unquote_to_bytes(raw[len(b"file://") :]) if raw.startswith(b"file:///") else raw
 

@@ -14,6 +14,7 @@ import numpy as np
 from vsearch.arguments import check_number, numbers_of, whole_number, written
 from vsearch.errors import DimensionMismatch, QueryError
 from vsearch.recipe import Modality
+from vsearch.sources.protocol import absolute
 from vsearch.types import Box, Crop, EncoderInfo, Kind, Part
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def _pixels(
     if not isinstance(picture, Path):
         return fit(picture, spec, box), None
     decoded = decode(os.fsencode(picture), spec, box)
-    return decoded.pixels, (os.fsencode(os.path.abspath(picture)), decoded.content)
+    return decoded.pixels, (absolute(picture), decoded.content)
 
 
 def _given(vector: NDArray[np.floating], dim: int) -> Matrix:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vsearch.errors import IndexCorrupt
+from vsearch.members import address
 from vsearch.results import Hits
 from vsearch.store import Record, Snapshot, content_of
 from vsearch.types import Hit
@@ -91,15 +92,19 @@ def _fold(snapshot: Snapshot, scores: Scores, ids: Ids, matches: dict[bytes, Mat
             raise IndexCorrupt(f"the picture with id {id} has lost its record; mend it with: vsearch repair", (id,))
         content = content_of(raw)
         if content not in matches:
-            paths = _copies(snapshot, id, copies[content], hidden) if content in copies else ()
-            matches[content] = Match(score, id, raw, paths)
+            match = Match(score, id, raw, ())
+            matches[content] = _with_copies(snapshot, match, copies[content], hidden) if content in copies else match
 
 
-def _copies(snapshot: Snapshot, id: int, same: list[int], hidden: set[int]) -> tuple[bytes, ...]:
-    others = np.array([other for other in same if other != id], np.int64)
+def _with_copies(snapshot: Snapshot, match: Match, same: list[int], hidden: set[int]) -> Match:
+    """A match with its copies: what is still in its place stands before what is not, in both."""
+    others = np.array([other for other in same if other != match.id], np.int64)
     copies = others[snapshot.is_live(others)].tolist()
     hidden.update(copies)
-    return tuple(sorted(copy.path for other in copies if (copy := snapshot.record(other)) is not None))
+    raws = {id: raw for id, raw in zip(copies, snapshot.raw_records(np.array(copies, np.int64)), strict=True) if raw}
+    paths = {id: Record.unpack(raw).path for id, raw in {match.id: match.raw, **raws}.items()}
+    first, *behind = sorted(paths, key=lambda id: (not address.is_there(paths[id]), id != match.id, paths[id]))
+    return Match(match.score, first, raws.get(first, match.raw), tuple(paths[id] for id in behind))
 
 
 def page(matches: Iterator[Match], k: int, offset: int = 0) -> list[Match]:

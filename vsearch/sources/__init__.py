@@ -8,13 +8,14 @@ from collections.abc import Iterable, Sequence
 from vsearch.arguments import written
 from vsearch.errors import SourceError
 from vsearch.members.address import kind_of, resolve
-from vsearch.sources.archive import EVERY, Archive, archive, is_compressed_tar
+from vsearch.sources.archive import Archive, archive, is_compressed_tar
 from vsearch.sources.chain import Chain, chain, walk
 from vsearch.sources.clip_retrieval import ClipRetrieval, clip_retrieval
 from vsearch.sources.embedded import EmbeddedSource
 from vsearch.sources.files import Files, files, listing
 from vsearch.sources.folder import Folder, folder
 from vsearch.sources.img2dataset import Img2dataset, has_tables, img2dataset
+from vsearch.sources.missing import Missing, missing
 from vsearch.sources.protocol import AnyPath, Source, absolute, check_no_address
 from vsearch.sources.suffixes import PICTURE_SUFFIXES
 from vsearch.sources.table import Table, table
@@ -30,6 +31,7 @@ __all__ = [
     "Files",
     "Folder",
     "Img2dataset",
+    "Missing",
     "Source",
     "Table",
     "VectorFile",
@@ -41,6 +43,7 @@ __all__ = [
     "folder",
     "img2dataset",
     "listing",
+    "missing",
     "source_for",
     "table",
     "vector_file",
@@ -72,12 +75,12 @@ def as_source(given: Source | AnyPath | Iterable[AnyPath]) -> Source:
 def source_for(
     path: AnyPath,
     *,
-    follow_links: bool = False,
-    hidden: bool = False,
-    archives: bool = False,
+    follow_links: bool | None = None,
+    hidden: bool | None = None,
+    archives: bool | None = None,
     every: float | None = None,
-    raw: bool = False,
-    exclude: Sequence[str] = (),
+    raw: bool | None = None,
+    exclude: Sequence[str] | None = None,
     path_column: str = "filepath",
     caption_column: str = "title",
 ) -> Source:
@@ -85,6 +88,7 @@ def source_for(
 
     archives: of a folder, also the pictures inside the archives in it.  every: also frames of videos and animations, so
     many seconds apart.  raw: of a folder, also RAW files.  hidden, exclude: which names in folders and archives.
+    None: see ``folder``.
     A folder that img2dataset wrote (``00000/`` beside ``00000.parquet``) is read with its tables.
     Raises SourceError when nothing is there.
     """
@@ -99,7 +103,7 @@ def source_for(
     where = os.fsencode(path)
     if os.path.isfile(where) and (kind_of(where) or is_compressed_tar(where)):
         if kind_of(where) != "animation":
-            return archive(path, every=every or EVERY, hidden=hidden, exclude=exclude)
+            return archive(path, every=every or None, hidden=bool(hidden), exclude=exclude or ())
         if every:
             return chain(files([path]), archive(path, every=every))
     if not os.path.lexists(path) and resolve(where) is None:

@@ -18,7 +18,7 @@ from vsearch.sources.names import Names, names
 from vsearch.sources.protocol import AnyPath, absolute, check_no_address
 from vsearch.sources.sidecars import SUFFIXES, beside, columns_of
 from vsearch.sources.suffixes import PICTURE_SUFFIXES, suffix
-from vsearch.types import Failure, Item
+from vsearch.types import Failure, Item, Settings
 
 MOST_PLACES = 5  # damaged places of an archive that are told
 
@@ -27,13 +27,15 @@ MOST_PLACES = 5  # damaged places of an archive that are told
 class Archive:
     """The pictures of one archive, in the order of their bytes in it; or frames of a video or an animation.
 
-    every: seconds between frames.  hidden, exclude: which members are looked at, by their names.
+    every: seconds between frames.  chosen: whether that was asked for, and goes before what an index remembers.
+    hidden, exclude: which members are looked at, by their names.
     """
 
     path: bytes
     every: float = 0.0
     hidden: bool = False
     exclude: tuple[str, ...] = ()
+    chosen: bool = False
 
     @property
     def names(self) -> Names:
@@ -44,6 +46,11 @@ class Archive:
     def roots(self) -> tuple[bytes, ...]:
         """The archive: a member that it no longer has is gone."""
         return (self.path + MARK,)
+
+    @property
+    def settings(self) -> dict[bytes, Settings]:
+        """The seconds between frames, of a video or an animation."""
+        return {self.path + MARK: {"every": self.every}} if self.every else {}
 
     def walk(self) -> Iterator[Archive]:
         """The archive itself."""
@@ -173,11 +180,11 @@ def _member(fd: int, archive: bytes, name: bytes) -> Iterator[Item | Failure]:
 EVERY = 10.0
 
 
-def archive(path: AnyPath, *, every: float = EVERY, hidden: bool = False, exclude: Sequence[str] = ()) -> Archive:
+def archive(path: AnyPath, *, every: float | None = None, hidden: bool = False, exclude: Sequence[str] = ()) -> Archive:
     """The pictures in a ``.tar`` (also of webdataset and img2dataset), ``.zip`` or ``.cbz`` file.
 
-    Or those in the rows of a ``.parquet``, ``.npz`` or ``.h5`` file; or, every so many seconds, the frames of a video
-    (and the first of each of its scenes) or of an animated GIF or WebP.
+    Or those in the rows of a ``.parquet``, ``.npz`` or ``.h5`` file; or the frames of a video (and the first of each of
+    its scenes) or of an animated GIF or WebP, one each ``every`` seconds: 10, or as an index remembers it.
     They are read where they lie; nothing is unpacked to disk.  Their addresses are ``photos.zip#name``.
     A caption is in ``key.txt`` or ``key.caption``, or is ``caption`` in ``key.json``, beside ``key.jpg``; whatever
     else the JSON says becomes columns.  hidden: also members on whose way a name starts with a dot.  exclude: patterns
@@ -198,7 +205,8 @@ def archive(path: AnyPath, *, every: float = EVERY, hidden: bool = False, exclud
     if not os.path.isfile(where):
         raise SourceError(f"there is no archive {shown!r}. Check the name, and that the disk is there.")
     check_every(every)
-    return Archive(where, every if is_moving(where) else 0.0, hidden, names(hidden, exclude).exclude)
+    rule = names(hidden, exclude)
+    return Archive(where, (every or EVERY) if is_moving(where) else 0.0, hidden, rule.exclude, every is not None)
 
 
 def check_every(every: float | None) -> None:

@@ -10,7 +10,7 @@ from vsearch.errors import SourceError
 from vsearch.members.address import MARK
 from vsearch.sources.archive import Archive, opened
 from vsearch.sources.protocol import Source
-from vsearch.types import Failure, Item
+from vsearch.types import Failure, Item, Settings
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,24 @@ class Chain:
     def remarks(self) -> tuple[str, ...]:
         """Those of all of them."""
         return tuple(said for source in self.sources for said in getattr(source, "remarks", ()))
+
+    @property
+    def rows(self) -> dict[bytes, list[bytes]]:
+        """Those of all tables."""
+        return {table: paths for source in self.sources for table, paths in getattr(source, "rows", {}).items()}
+
+    @property
+    def settings(self) -> dict[bytes, Settings]:
+        """Those of all of them."""
+        return {root: told for source in self.sources for root, told in getattr(source, "settings", {}).items()}
+
+    @property
+    def left_out(self) -> Counter[str]:
+        """What all of them leave out."""
+        count: Counter[str] = Counter()
+        for source in self.sources:
+            count.update(getattr(source, "left_out", {}))
+        return count
 
     def __iter__(self) -> Iterator[Item | Failure]:
         """Walk each source.  One that cannot be read is a failure, and the others are walked."""

@@ -11,42 +11,54 @@ from vsearch.errors import SourceError
 from vsearch.members.address import MARK, RAW, is_archive, is_moving
 from vsearch.members.raw import check_installed
 from vsearch.sources.archive import Archive, check_every, opened
+from vsearch.sources.left_out import kind_left_out
 from vsearch.sources.look import CAPTION_SUFFIX, caption_names, captioned, item_or_failure, scan_failure
 from vsearch.sources.names import Names, names
 from vsearch.sources.protocol import AnyPath, absolute, check_no_address
 from vsearch.sources.suffixes import PICTURE_SUFFIXES, suffix
-from vsearch.types import Failure, Item
+from vsearch.types import Failure, Item, Settings
 
 Entries = list[os.DirEntry[bytes]]
+OPTIONS = ("follow_links", "hidden", "all_files", "archives", "every", "raw", "exclude")
 
 
 @dataclass(frozen=True)
 class Folder:
     """Pictures below ``root``: the files of a folder by name, then its sub-folders by name.
 
-    top: the folder that patterns are relative to.  passed_by: how many files the last walk did not look at, by suffix.
+    Options that are None are as by default, or as an index remembers them of this root.  top: the folder that patterns
+    are relative to.  left_out: how many files the last walk did not look at that another option would take in, by kind;
+    passed_by: how many others, by suffix.
     """
 
     root: bytes
-    follow_links: bool = False
-    hidden: bool = False
-    all_files: bool = False
-    archives: bool = False
-    every: float = 0.0
-    raw: bool = False
-    exclude: tuple[str, ...] = ()
+    follow_links: bool | None = None
+    hidden: bool | None = None
+    all_files: bool | None = None
+    archives: bool | None = None
+    every: float | None = None
+    raw: bool | None = None
+    exclude: tuple[str, ...] | None = None
     top: bytes = b""
+    left_out: Counter[str] = field(default_factory=Counter, compare=False)
     passed_by: Counter[bytes] = field(default_factory=Counter, compare=False)
 
     @property
     def names(self) -> Names:
         """Which names are looked at."""
-        return Names(self.hidden, self.exclude)
+        return Names(bool(self.hidden), self.exclude or ())
 
     @property
     def roots(self) -> tuple[bytes, ...]:
         """The folder itself; with a slash where it would be taken for an archive (a folder named ``x.zip#``)."""
         return (self.root + b"/" * self.root.endswith(MARK),)
+
+    @property
+    def settings(self) -> dict[bytes, Settings]:
+        """The options that are not as by default."""
+        told = {name: getattr(self, name) for name in OPTIONS}
+        options = {name: list(value) if isinstance(value, tuple) else value for name, value in told.items() if value}
+        return {self.root: options}
 
     def __iter__(self) -> Iterator[Item | Failure]:
         """Walk the tree.  Raises SourceError when the root itself cannot be read."""
@@ -56,6 +68,7 @@ class Folder:
         """The same, with archives themselves in place of their members."""
         walk = _Walk(self, self.names)
         self.passed_by.clear()
+        self.left_out.clear()
         _check_readable(self.root)
         while folder := walk.next_folder():
             try:
@@ -69,6 +82,7 @@ class Folder:
                 yield from walk.pictures(entries)
                 if self.archives or self.every:
                     yield from walk.archives(entries)
+                walk.count_left_out(entries)
                 walk.descend(entries)
 
 
@@ -126,29 +140,48 @@ class _Walk:
     def archives(self, entries: Entries) -> Iterator[Archive | Failure]:
         """The archives in a folder; a failure is one of those that are no pictures as well."""
         for entry in entries:
-            if not self.is_opened(entry.name) or not self.is_file(entry):
+            if not self.is_archive(entry):
                 continue
             for file in self.look(entry, set()):
                 if isinstance(file, Item):
-                    every = self.spec.every if is_moving(entry.name) else 0.0
-                    yield Archive(entry.path, every, self.spec.hidden, self.spec.exclude)
+                    every = (self.spec.every or 0.0) if is_moving(entry.name) else 0.0
+                    yield Archive(entry.path, every, bool(self.spec.hidden), self.spec.exclude or ())
                 elif not self.is_picture(entry):
                     yield file
 
+    def count_left_out(self, entries: Entries) -> None:
+        """Note what another option would have taken in."""
+        for entry in entries:
+            link = _is_link(entry)
+            kind = kind_left_out(entry.name, link=link and not self.spec.follow_links)
+            if kind is None or (kind != "links" and _is_folder(entry, follow_links=True)):
+                continue
+            taken = self.is_picture(entry) or self.is_archive(entry)
+            if not taken and not self.is_excluded(entry) and self.leads_somewhere(entry, link):
+                self.spec.left_out[kind] += 1
+
+    def leads_somewhere(self, entry: os.DirEntry[bytes], link: bool) -> bool:
+        """Whether a link leads to a folder or a picture; anything else does."""
+        return not link or _is_folder(entry, follow_links=True) or suffix(entry.name) in PICTURE_SUFFIXES
+
     def pass_by(self, entry: os.DirEntry[bytes]) -> None:
-        """Count a file that is no picture by its name; captions are not passed by."""
+        """Count a file that is no picture by its name, and that no option would take in; captions are not passed by."""
         ending = suffix(entry.name)
-        if ending != CAPTION_SUFFIX and not self.is_opened(entry.name) and self.is_file(entry):
+        if ending == CAPTION_SUFFIX or kind_left_out(entry.name, link=False) is not None:
+            return
+        if not self.is_archive(entry) and self.is_file(entry):
             self.spec.passed_by[ending] += 1
 
-    def is_opened(self, name: bytes) -> bool:
-        return self.spec.every > 0 if is_moving(name) else self.spec.archives and is_archive(name)
+    def is_archive(self, entry: os.DirEntry[bytes]) -> bool:
+        wanted = self.spec.every if is_moving(entry.name) else self.spec.archives and is_archive(entry.name)
+        return bool(wanted) and self.is_file(entry)
 
     def is_wanted(self, entry: os.DirEntry[bytes], is_folder: bool = False) -> bool:
-        if not self.names.takes_name(entry.name):
-            return False
+        return self.names.takes_name(entry.name) and not self.is_excluded(entry, is_folder)
+
+    def is_excluded(self, entry: os.DirEntry[bytes], is_folder: bool = False) -> bool:
         top = self.spec.top or self.spec.root
-        return not self.names.excludes(entry.path[len(top) :].lstrip(b"/"), is_folder)
+        return self.names.excludes(entry.path[len(top) :].lstrip(b"/"), is_folder)
 
     def is_picture(self, entry: os.DirEntry[bytes]) -> bool:
         ending = suffix(entry.name)
@@ -162,12 +195,12 @@ class _Walk:
         if not self.is_wanted(entry):
             return False
         if _is_link(entry):
-            return self.spec.follow_links and not _is_folder(entry, follow_links=True)
+            return bool(self.spec.follow_links) and not _is_folder(entry, follow_links=True)
         return not _is_folder(entry, follow_links=False)
 
     def look(self, entry: os.DirEntry[bytes], captions: set[bytes]) -> Iterator[Item | Failure]:
         try:
-            status = entry.stat(follow_symlinks=self.spec.follow_links)
+            status = entry.stat(follow_symlinks=bool(self.spec.follow_links))
         except FileNotFoundError as error:
             # A file that went away since the folder was read is no failure; a link that leads nowhere is.
             if entry.is_symlink():
@@ -208,23 +241,24 @@ def _check_readable(root: bytes) -> None:
 def folder(
     path: AnyPath,
     *,
-    follow_links: bool = False,
-    hidden: bool = False,
-    all_files: bool = False,
-    archives: bool = False,
+    follow_links: bool | None = None,
+    hidden: bool | None = None,
+    all_files: bool | None = None,
+    archives: bool | None = None,
     every: float | None = None,
-    raw: bool = False,
-    exclude: Sequence[str] = (),
+    raw: bool | None = None,
+    exclude: Sequence[str] | None = None,
 ) -> Folder:
     """Every picture below a folder.
 
     follow_links: follow symbolic links to folders and files; loops end, a folder is read once.
     hidden: also names that start with a dot.  all_files: whatever the suffix is, but for ``.txt`` captions.
     archives: also the pictures inside tar and zip files.
-    every: also the frames of videos, GIFs and WebPs, so many seconds apart; see ``archive``.
+    every: also the frames of videos, GIFs and WebPs, so many seconds apart, 0 for none; see ``archive``.
     raw: also RAW files of cameras.
     exclude: patterns in gitignore's syntax of what is left out, also of archives.  ``@eaDir``, ``#recycle``,
     ``$RECYCLE.BIN``, ``.thumbnails`` and ``__MACOSX`` are anyway, unless a pattern is ``!@eaDir``.
+    What is left None is as an index remembers it of this folder, or of the one around it; else as False.
     Folders named ``*.vsearch`` are indexes and are left out.
     Raises SourceError when there is no such folder.
     """
@@ -239,6 +273,7 @@ def folder(
         raise SourceError(f"{shown!r} is an index, not a folder of pictures. Name the folder with the pictures.")
     if raw:
         check_installed()
-    check_every(every)
-    rule = names(hidden, exclude)
-    return Folder(root, follow_links, hidden, all_files, archives, every or 0.0, raw, rule.exclude, root)
+    if every != 0:
+        check_every(every)
+    patterns = None if exclude is None else names(bool(hidden), exclude).exclude
+    return Folder(root, follow_links, hidden, all_files, archives, every, raw, patterns, root)

@@ -23,7 +23,7 @@ from vsearch.sources.folder import Folder, folder
 from vsearch.sources.look import caption_of
 from vsearch.sources.protocol import AnyPath
 from vsearch.sources.sidecars import MOST_BYTES, columns_of, parsed, whole
-from vsearch.types import Failure, Item
+from vsearch.types import Failure, Item, Settings
 
 _READ = (b".json", b".parquet")
 
@@ -43,6 +43,16 @@ class Img2dataset:
     def passed_by(self) -> Counter[bytes]:
         """What the folder passed by, but for what says something of the pictures."""
         return Counter({end: count for end, count in self.files.passed_by.items() if end not in _READ})
+
+    @property
+    def settings(self) -> dict[bytes, Settings]:
+        """Those of the folder."""
+        return self.files.settings
+
+    @property
+    def left_out(self) -> Counter[str]:
+        """What the folder leaves out."""
+        return self.files.left_out
 
     def __iter__(self) -> Iterator[Item | Failure]:
         """As a folder gives them.  Raises SourceError."""

@@ -25,9 +25,12 @@ class Source(Protocol):
 
     A source that opens archives has a method ``walk`` too: it yields the archives themselves in place of their
     members, so that those that did not change need not be opened.  One that reads tables has ``tables``, their paths:
-    failures of their lines (``pairs.csv#line 7``) are forgotten when they are not told again.  One that walks folders
-    has ``passed_by``, how many files the last walk did not look at, by suffix.  One that has something to say of
-    itself, as which encoding its texts are in, has ``remarks``.
+    failures of their lines (``pairs.csv#line 7``) are forgotten when they are not told again; and ``rows``, table →
+    paths of the pictures that the last walk found in it: one that was there before has gone.  One that is made with
+    options has ``settings``: root → those that are not as by default; and ``left_out``: kind → how many files the last
+    walk passed by that another option would take in.  One that walks folders has ``passed_by``, how many other files
+    the last walk did not look at, by suffix.  One that has something to say of itself, as which encoding its texts are
+    in, has ``remarks``.
     """
 
     @property
@@ -41,12 +44,14 @@ class Source(Protocol):
 def absolute(path: AnyPath, base: bytes = b"") -> bytes:
     """Make a path absolute, as bytes, links not resolved, relative to ``base`` or the current directory.
 
+    ``//a``, which POSIX lets mean something else, is ``/a`` on every system that pictures are read on.
     Raises SourceError for what cannot be a path.
     """
     try:
-        return os.path.abspath(os.path.join(base, os.fsencode(path)))
+        made = os.path.abspath(os.path.join(base, os.fsencode(path)))
     except (TypeError, ValueError) as error:  # no path, or a lone surrogate that stands for no byte
         raise SourceError(f"{written(path)} is no path of a file or folder") from error
+    return made[1:] if made.startswith(b"//") else made
 
 
 def is_address(path: AnyPath) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import NamedTuple, TextIO
 
@@ -27,7 +27,8 @@ class Table:
     """The rows of a table, one item per picture: captions of several rows are joined by newlines.
 
     Other columns are kept for filters, as the first row of a picture has them.  encoding: of the file.  texts: of those
-    that are not UTF-8; paths keep their bytes.
+    that are not UTF-8; paths keep their bytes.  rows: table → paths of the pictures that the last walk showed, where
+    every line could be read.
     """
 
     path: bytes
@@ -36,6 +37,7 @@ class Table:
     separator: str
     encoding: str = ENCODING
     texts: str = "utf-8"
+    rows: dict[bytes, list[bytes]] = field(default_factory=dict, compare=False)
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -60,8 +62,11 @@ class Table:
         """Pictures in the order of their first rows.  Raises SourceError when the table cannot be read."""
         captions: dict[bytes, list[str]] = {}
         cells: dict[str, list[str]] = {}
+        self.rows.clear()
+        whole, paths = True, []
         for row in self._rows():
             if isinstance(row, Failure):
+                whole = False
                 yield row
                 continue
             if row.name not in captions:
@@ -74,7 +79,11 @@ class Table:
         values = {column: typed(texts) for column, texts in cells.items()}
         for number, (name, texts) in enumerate(captions.items()):
             caption = clean_caption("\n".join(texts).encode())
-            yield _look(name, base, caption, {column: told[number] for column, told in values.items()})
+            found = _look(name, base, caption, {column: told[number] for column, told in values.items()})
+            paths.append(found.path)
+            yield found
+        if whole:
+            self.rows[self.path] = paths
 
     def _rows(self) -> Iterator[_Row | Failure]:
         with _open(self.path, self.encoding) as stream:

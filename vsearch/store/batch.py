@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from vsearch.store.records import Record
-from vsearch.types import Details, Failure, Tags
+from vsearch.types import Details, Failure, Settings, Tags
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,6 +48,8 @@ class Batch:
     details, tags: id → what an existing picture has from now on instead of what it had; empty for none.
     roots: folders that pictures come from, to be remembered: what ``folder`` is told from in filters.
     archives: path → the state in which all of an archive's members were accounted for.
+    rows: table → the digests of the paths of its pictures (``path_key``), one after the other.
+    settings: root → what it was indexed with; None for a root to be forgotten.
     """
 
     additions: list[Addition] = field(default_factory=list)
@@ -59,9 +61,11 @@ class Batch:
     tags: dict[int, Tags] = field(default_factory=dict)
     roots: tuple[bytes, ...] = ()
     archives: dict[bytes, ArchiveState] = field(default_factory=dict)
+    settings: dict[bytes, Settings | None] = field(default_factory=dict)
+    rows: dict[bytes, bytes] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        described = self.details or self.tags or self.roots or self.archives
+        described = self.details or self.tags or self.roots or self.archives or self.settings or self.rows
         return bool(self.additions or self.updates or self.dropped or self.failures or self.healed or described)
 
     def __len__(self) -> int:

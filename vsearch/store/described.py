@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from vsearch.errors import IndexCorrupt
+from vsearch.store import settings
 from vsearch.store.batch import ArchiveState, Batch, path_key
 from vsearch.store.records import decode, id_key, opened, seal
 from vsearch.types import Cell, Details, Tags
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 BLOCK_IDS = 16384
 ROOTS_KEY = b"roots"
 ARCHIVE_KEY = b"archive:"
+ROWS_KEY = b"rows:"
 _STAMP_BYTES, _NUMBER_BYTES = 8, 4
 
 
@@ -79,10 +81,13 @@ def roots(txn: lmdb.Transaction, state: Any) -> tuple[bytes, ...]:
 
 def add_roots(txn: lmdb.Transaction, tables: dict[bytes, Any], given: Iterable[bytes]) -> None:
     """Remember folders.  What they change, the folder of pictures that are there already, is stamped anew."""
-    known = roots(txn, tables[b"state"])
-    fresh = {root.rstrip(b"/") + b"/" for root in given}
-    kept = outermost({*known, *fresh})
-    if kept != known:
+    put_roots(txn, tables, {*roots(txn, tables[b"state"]), *given})
+
+
+def put_roots(txn: lmdb.Transaction, tables: dict[bytes, Any], given: Iterable[bytes]) -> None:
+    """Put folders in place of those that were remembered."""
+    kept = outermost({root.rstrip(b"/") + b"/" for root in given})
+    if kept != roots(txn, tables[b"state"]):
         txn.put(ROOTS_KEY, seal(msgspec.msgpack.encode(kept)), db=tables[b"state"])
         stamp_all(txn, tables)
 
@@ -93,12 +98,34 @@ def archive_state(txn: lmdb.Transaction, state: Any, path: bytes) -> ArchiveStat
     return None if raw is None else decode(raw, ArchiveState, "the state of an archive")
 
 
+def rows(txn: lmdb.Transaction, state: Any) -> dict[bytes, set[bytes]]:
+    """Key of each table → the digests of the paths of its pictures."""
+    found = {}
+    with txn.cursor(state) as cursor:
+        more = cursor.set_range(ROWS_KEY)
+        while more and cursor.key().startswith(ROWS_KEY):
+            raw = opened(cursor.value(), "the rows of a table")
+            found[cursor.key()[len(ROWS_KEY) :]] = {raw[at : at + 16] for at in range(0, len(raw), 16)}
+            more = cursor.next()
+    return found
+
+
+def put_archive_state(txn: lmdb.Transaction, state: Any, path: bytes, told: ArchiveState) -> None:
+    """Note the state of an archive."""
+    txn.put(ARCHIVE_KEY + path_key(path), seal(msgspec.msgpack.encode(told)), db=state)
+
+
 def remember(txn: lmdb.Transaction, tables: dict[bytes, Any], batch: Batch) -> None:
-    """Note where the pictures of a batch come from: its folders, and the states of its archives."""
+    """Note where the pictures of a batch come from: its folders, their settings, and the states of its archives."""
+    settings.write(txn, tables[b"state"], batch.settings)
+    if gone := {path for path, told in batch.settings.items() if told is None}:
+        put_roots(txn, tables, (root for root in roots(txn, tables[b"state"]) if root[:-1] not in gone))
     if batch.roots:
         add_roots(txn, tables, batch.roots)
+    for path, digests in batch.rows.items():
+        txn.put(ROWS_KEY + path_key(path), seal(digests), db=tables[b"state"])
     for path, told in batch.archives.items():
-        txn.put(ARCHIVE_KEY + path_key(path), seal(msgspec.msgpack.encode(told)), db=tables[b"state"])
+        put_archive_state(txn, tables[b"state"], path, told)
 
 
 def outermost(folders: Iterable[bytes]) -> tuple[bytes, ...]:

@@ -29,7 +29,7 @@ from vsearch.store.records import Record, Segment, Space, with_runs
 from vsearch.store.segments import CHUNK_ROWS, MAX_ROWS
 from vsearch.store.snapshot import Snapshot
 from vsearch.store.store import Store
-from vsearch.types import EncoderInfo, Failure
+from vsearch.types import EncoderInfo, Failure, Settings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -136,7 +136,9 @@ def _fill(store: Store, moments: Sequence[Snapshot]) -> Joined:
         for pieces in _segments(_pieces(kept, moments, in_order)):
             _write_segment(store, pieces)
     failures = _failures(store, moments)
-    store.commit(Batch(failures=failures, roots=tuple({root for moment in moments for root in moment.roots()})))
+    roots = tuple({root for moment in moments for root in moment.roots()})
+    settings: dict[bytes, Settings | None] = {root: its for m in moments for root, its in m.settings().items()}
+    store.commit(Batch(failures=failures, roots=roots, settings=settings))
     return Joined(count, sum(map(len, superseded)), len(failures), in_order is not None)
 
 

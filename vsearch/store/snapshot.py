@@ -14,7 +14,7 @@ import numpy as np
 from vsearch.bounds import clamped, valid
 from vsearch.errors import IndexCorrupt
 from vsearch.kernels import widen
-from vsearch.store import derived, described
+from vsearch.store import derived, described, settings
 from vsearch.store import live as live_ids
 from vsearch.store.batch import ArchiveState, path_key
 from vsearch.store.records import (
@@ -32,7 +32,7 @@ from vsearch.store.records import (
     unpack_derived,
 )
 from vsearch.store.segments import SegmentReader, damaged_rows, row_is_whole
-from vsearch.types import Details, Failure, MadeWith, Tags
+from vsearch.types import Details, Failure, MadeWith, Settings, Tags
 
 if TYPE_CHECKING:
     import lmdb
@@ -166,6 +166,14 @@ class Snapshot:
         """The folders that pictures come from, each with a slash at its end, none inside another."""
         return described.roots(self._txn, self._tables[b"state"])
 
+    def settings(self) -> dict[bytes, Settings]:
+        """Root → what it was indexed with, of roots that were named as such."""
+        return settings.read(self._txn, self._tables[b"state"])
+
+    def table_rows(self) -> dict[bytes, set[bytes]]:
+        """Key of each table (``path_key``) → the digests of the paths of its pictures."""
+        return described.rows(self._txn, self._tables[b"state"])
+
     def archive_state(self, path: bytes) -> ArchiveState | None:
         """The state of an archive when all of its members were accounted for; None when that never was."""
         return described.archive_state(self._txn, self._tables[b"state"], path)
@@ -182,7 +190,11 @@ class Snapshot:
 
     def at_path(self, path: bytes) -> int | None:
         """The id of the picture at a path."""
-        raw = self._txn.get(path_key(path), db=self._tables[b"path"])
+        return self.at_digest(path_key(path))
+
+    def at_digest(self, digest: bytes) -> int | None:
+        """The id of the picture at the path with a digest (``path_key``)."""
+        raw = self._txn.get(digest, db=self._tables[b"path"])
         return None if raw is None else key_id(raw)
 
     def paths(self) -> Iterator[tuple[bytes, int]]:
