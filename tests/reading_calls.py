@@ -19,7 +19,7 @@ RED = vsearch.Query("red")
 
 CHANGING = {
     *("add", "add_embedded", "add_vectors", "build", "catch_up", "change_encoder", "clear_tags", "compact", "merge"),
-    *("move_duplicates", "remove", "remove_space", "repair", "tag", "use_space"),
+    *("forget", "move_duplicates", "move_root", "remove", "remove_space", "repair", "tag", "use_space"),
 }
 ELSEWHERE = {"export_milvus": "needs a server of Milvus, and reads what export_clip_retrieval reads"}
 
@@ -40,7 +40,7 @@ def _backup(index: Index, out: Path) -> int:
 
 
 def _routed(index: Index, _: Path) -> list[tuple[int, float]]:
-    index.route(encoder=lambda loaded: loaded, decode=index._decode)
+    index.route(encoder=lambda loaded: loaded, decode=index._searcher._decode)
     return _places(index.search("red", 1))
 
 
@@ -74,6 +74,11 @@ READS: dict[str, Callable[[Index, Path], Any]] = {
     "loaded_encoder": lambda index, _: index.loaded_encoder is None,
     "pages": lambda index, _: _places(next(iter(index.pages("red", 1)))),
     "path": lambda index, _: index.path.name,
+    "roots": lambda index, _: [root.images for root in index.roots()],
+    "knows": lambda index, _: index.knows("/nowhere"),
+    "ids_below": lambda index, _: index.ids_below("/").tolist(),
+    "all_ids": lambda index, _: len(index.all_ids()),
+    "ids_matching": lambda index, _: index.ids_matching("id < 2").tolist(),
     "projection": lambda index, _: len(index.projection().ids),
     "route": _routed,
     "search": lambda index, _: _places(index.search("red", 1, where="width > 0")),
@@ -98,12 +103,13 @@ COMMANDS = {
     "merge": ["OUT/merged.vsearch", "INDEX", "--no-build", "--json"],
     "export": ["OUT/exported", "--to", "clip-retrieval", "--json"],
     "spaces": [],
+    "roots": ["--json"],
     "eval": ["ann", "--text-queries", "OUT/queries.npy", "--image-queries", "OUT/queries.npy", "--json"],
 }
 """The commands that read an index, with what follows; serve is tried by itself."""
 
 OTHER_COMMANDS = {
-    *("index", "watch", "import", "tag", "repair", "build", "compact", "store-patches"),  # change an index
+    *("index", "watch", "import", "tag", "repair", "build", "compact", "store-patches", "forget"),  # change an index
     *("fetch", "train", "train-reranker", "models", "doctor", "serve"),  # read none, or are tried by themselves
 }
 

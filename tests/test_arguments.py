@@ -51,7 +51,7 @@ VALUES: dict[str, Any] = {
     "list of paths": ["a.jpg"],
     "list of none": [None],
     "list of ids": [-1, 1 << 70],
-    "tuple": (1, "a"),
+    "tuple": (9, "a"),
     "mapping": {"a": 1},
     "object": object(),
     "hostile": Hostile(),
@@ -212,8 +212,8 @@ def whole_of(photos: Path, name: str) -> bytes:
         (lambda index: index.add("https://example.org/photos"), SourceError, "vsearch fetch"),
         (lambda index: vsearch.folder("s3://bucket/photos"), SourceError, "vsearch fetch"),
         (lambda index: vsearch.pictures("a.jpg"), SourceError, "as a list"),
-        (lambda index: index.remove(["SKU"]), QueryError, "'SKU'.*whole number"),
-        (lambda index: index.remove("12"), QueryError, "list of whole numbers"),
+        (lambda index: index.remove([2.5]), QueryError, "2.5.*whole number"),
+        (lambda index: index.remove(12), QueryError, "list of ids or paths"),
         (lambda index: index.search(["a", "b"]), QueryError, "several of them together"),
         (lambda index: index.search("red", target="picture"), QueryError, "one of: pictures, captions"),
         (lambda index: index.search("red", 2.5), QueryError, "whole number"),
@@ -231,6 +231,11 @@ def test_what_is_meant_otherwise_is_refused_in_words(opened, call, error, messag
 
 def test_ids_that_no_picture_has_are_not_there(opened):
     assert opened.remove([-1, 1 << 33, 1 << 63, 1 << 70, np.int64(-5)]) == 0
+    assert len(opened) == 3
+
+
+def test_names_that_no_picture_has_are_not_there(opened):
+    assert opened.remove(["SKU", "/nowhere/a.jpg", b"x"]) == opened.remove("12") == 0
     assert len(opened) == 3
 
 

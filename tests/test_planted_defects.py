@@ -322,9 +322,9 @@ def a_picture_moved_to_where_one_failed_is_no_failure(place: Path) -> None:
 
 @catches(
     "prune forgets what is gone below other folders",
-    "vsearch.ingest.pipeline:Ingestion.prune",
-    " if any(address.covers(root, r.path) for root in roots)]",
-    "]",
+    "vsearch.ingest.pipeline:_is_covered",
+    "any(address.covers(prefix, record.path) for prefix in prefixes)",
+    "bool(prefixes)",
 )
 def prune_forgets_nothing_of_another_folder(place: Path) -> None:
     here, there = drawn(place / "here", red="red"), drawn(place / "there", blue="blue", green="lime")

@@ -85,7 +85,7 @@ class Turned(Toy):
 def test_a_swapped_space(made: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The other encoder's answers, by its own vectors, from the first question after the swap."""
     encoders = {"toy": Toy, "turned": Turned}
-    monkeypatch.setattr("vsearch.index.load_pinned", lambda info, origin, before: encoders[info.name]())
+    monkeypatch.setattr("vsearch.search.searcher.load_pinned", lambda info, origin, before: encoders[info.name]())
     with serving(tmp_path / "x.vsearch") as client:
         assert client.get("/collections").json["collections"][0]["encoder"] == "toy"
         assert names(client, k=1) == ["red.png"]

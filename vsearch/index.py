@@ -118,7 +118,7 @@ def open_index(
 
 
 def _marks(ids: Sequence[int], what: str) -> Sequence[int]:
-    return ids if ids == () else check_ids(ids, what)
+    return ids if type(ids) is tuple and not ids else check_ids(ids, what)
 
 
 class Index:
@@ -250,7 +250,7 @@ class Index:
         request = Request(
             query, modality, where, _marks(more, "more"), _marks(less, "less"), include_query, min_confidence
         )
-        if target != "pictures":
+        if not (isinstance(target, str) and target == "pictures"):
             check_choice(target, get_args(Target), "target")
             if where is not None or offset:
                 raise QueryError("captions are searched without where and offset; leave them out")

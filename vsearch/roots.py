@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vsearch.errors import SourceError
+from vsearch.arguments import whole_number, written
+from vsearch.errors import QueryError, SourceError
 from vsearch.filters import Columns
 from vsearch.members import address
 from vsearch.sources.protocol import AnyPath, absolute
@@ -92,7 +93,7 @@ class Roots:
 
     def remove(self, pictures: Pictures) -> int:
         """Forget pictures (never their files), by ids or by the paths or URIs they have; return how many there were."""
-        named = [pictures] if isinstance(pictures, (str, bytes, os.PathLike)) else list(pictures)
+        named = [pictures] if isinstance(pictures, (str, bytes, os.PathLike)) else _listed(pictures)
         with self._store.snapshot() as snapshot:
             ids = {id for one in named if (id := _id_of(snapshot, one)) is not None}
         return self._drop(sorted(ids))
@@ -124,10 +125,19 @@ class Roots:
         return len(ids)
 
 
+def _listed(pictures: Iterable[int] | Iterable[AnyPath]) -> list[int] | list[AnyPath]:
+    try:
+        return list(pictures)  # type: ignore[return-value]
+    except TypeError:
+        raise QueryError(f"pictures are given as a list of ids or paths, and this is {written(pictures)}") from None
+
+
 def _id_of(snapshot: Snapshot, picture: int | AnyPath) -> int | None:
     if not isinstance(picture, (str, bytes, os.PathLike)):
-        return picture if 0 <= picture <= MOST_ID and snapshot.record(picture) is not None else None
-    names = (os.fsencode(picture), absolute(picture))
+        number = whole_number(picture, "an id")
+        return number if 0 <= number <= MOST_ID and snapshot.record(number) is not None else None
+    whole = absolute(picture)
+    names = (os.fsencode(picture), whole)
     return next((id for name in names if (id := snapshot.at_path(name)) is not None), None)
 
 

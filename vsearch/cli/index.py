@@ -127,10 +127,10 @@ def index(paths: tuple[str, ...], index_path: str | None, encoder: str | None, a
     if report.added and report.seconds >= LONG:
         say(_bound(report))
     emit(json_report(report, place) if as_json else summary(report, place))
-    if report.left_out:
-        say(left_out(report.left_out))
     if report.passed_by:
         say(passed_by(report))
+    if report.left_out:
+        say(left_out(report.left_out))
     return _verdict(report, place)
 
 

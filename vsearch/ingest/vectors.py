@@ -102,7 +102,7 @@ def _check_shapes(dim: int, uris: Sequence[Uri], vectors: Rows, meta: Mapping[st
 def _check_uri(row: int, uri: Uri) -> None:
     try:
         name = name_of(uri)
-    except (TypeError, ValueError) as error:  # no text, or one with a lone surrogate
+    except (TypeError, ValueError, SourceError) as error:  # no text, or one with a lone surrogate
         raise SourceError(f"the uri of row {row:,}, {written(uri)}, cannot be a name ({error}); mend it") from error
     if not 0 < len(name) <= MOST_PATH:
         raise SourceError(f"the uri of row {row:,} has {len(name):,} bytes; it has 1 to {MOST_PATH:,}")

@@ -232,8 +232,9 @@ def stored_vector(snapshot: Snapshot, id: int) -> Matrix:
 
 def check_k(k: int, offset: int = 0) -> None:
     """Raise QueryError for numbers of results that nobody can have."""
-    if type(k) is not int or type(offset) is not int:
-        k, offset = whole_number(k, "k"), whole_number(offset, "offset")
+    if type(k) is type(offset) is int and 1 <= k <= MAX_K and 0 <= offset <= MAX_K - k:
+        return
+    k, offset = whole_number(k, "k"), whole_number(offset, "offset")
     if not 1 <= k <= MAX_K:
         raise QueryError(f"k is {k}; ask for 1 to {MAX_K:,} results")
     if not 0 <= offset <= MAX_K - k:

@@ -273,7 +273,7 @@ def folder(
         raise SourceError(f"{shown!r} is an index, not a folder of pictures. Name the folder with the pictures.")
     if raw:
         check_installed()
-    if every != 0:
+    if type(every) not in (int, float) or every:  # 0: no frames
         check_every(every)
     patterns = None if exclude is None else names(bool(hidden), exclude).exclude
     return Folder(root, follow_links, hidden, all_files, archives, every, raw, patterns, root)
