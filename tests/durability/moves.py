@@ -146,9 +146,11 @@ def look(disk: str, again: bool) -> list[str]:
 
 
 def left(disk: str) -> int:
-    """How many pictures the index still takes for duplicates."""
+    """How many pictures the index still takes for duplicates, or for being where they no longer are."""
     with vsearch.open(Path(disk) / "store") as index:
-        return index.duplicates(near=False).others
+        with index.store.snapshot() as snapshot:
+            shown = [record.path for _, record in snapshot.items() if not record.missing]
+        return index.duplicates(near=False).others + sum(not os.path.lexists(path) for path in shown)
 
 
 def on_bad_disk(disk: str, command: str, at: int, kind: int, go_on: bool, plain: bool, mutant: str = "") -> Any:

@@ -24,14 +24,21 @@ def move(store: Store, plan: Duplicates, folder: Path) -> tuple[list[Moved], Pat
         check_folder(snapshot, store.layout.root, plan, target)
     done: list[Moved] = []
     with Mover(target) as mover:
+        _mark(store, _shown_at(store, mover.moved_earlier()), mover.journal)
         for group in plan.groups:
             kept = Expected(group.kept.raw_path, group.kept.content)
-            earlier = {other.id for other in group.others if mover.has_moved(other.raw_path)}
-            others = [other for other in group.others if other.id not in earlier]
+            others = [other for other in group.others if not mover.has_moved(other.raw_path)]
             moved = {other.id: mover.move(Expected(other.raw_path, other.content), kept) for other in others}
             done += moved.values()
-            _mark(store, earlier | {id for id, one in moved.items() if one.to is not None}, mover.journal)
+            _mark(store, {id for id, one in moved.items() if one.to is not None}, mover.journal)
     return done, mover.journal
+
+
+def _shown_at(store: Store, paths: list[bytes]) -> set[int]:
+    """Ids of the pictures that are shown and should be at these paths."""
+    with store.snapshot() as snapshot:
+        known = [(id, snapshot.record(id)) for path in paths if (id := snapshot.at_path(path)) is not None]
+    return {id for id, record in known if record is not None and not record.missing}
 
 
 def _mark(store: Store, ids: set[int], journal: Path) -> None:

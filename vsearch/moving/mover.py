@@ -77,8 +77,12 @@ class Mover:
     def __exit__(self, *error: object) -> None:
         self._journal.close()
 
+    def moved_earlier(self) -> list[bytes]:
+        """Where files were that an earlier run has moved here, by its journal; it may have been stopped after that."""
+        return [path for path in self._earlier if self.has_moved(path)]
+
     def has_moved(self, path: bytes) -> bool:
-        """Whether an earlier run has moved a file here, by its journal; it may have been stopped right after that."""
+        """Whether an earlier run has moved a file here."""
         return not os.path.lexists(path) and any(map(os.path.lexists, self._earlier.get(path, ())))
 
     def move(self, source: Expected, kept: Expected) -> Moved:
