@@ -79,7 +79,7 @@ def dups(
 
 
 def _say_found(plan: Duplicates, place: Path) -> None:
-    near = "" if plan.threshold is None else f" (cosine from {plan.origin})"
+    near = "" if plan.threshold is None or not plan.pictures else f" (cosine from {plan.origin})"
     say(
         f"{plan.others:,} of {plan.pictures:,} pictures of {place} are duplicates, in {len(plan.groups):,} groups{near}"
     )
