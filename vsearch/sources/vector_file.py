@@ -32,6 +32,11 @@ class VectorFile:
         return str(self.file)
 
     @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is to be known of the table."""
+        return self.meta.remarks
+
+    @property
     def parts(self) -> tuple[Path, ...]:
         """The file is its only part."""
         return (self.file,)
