@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import vsearch
 from tests.gapped_space import COUNT, DIM, space
 from vsearch.ann import gpu
 from vsearch.ann.library import faiss
+from vsearch.errors import MemoryBudgetTooSmall
 
 
 @pytest.fixture(scope="module")
@@ -43,3 +47,18 @@ def test_a_kind_without_a_form_on_the_gpu_is_left_where_it_is():
     index.train(space().images)
     index.add(space().images)
     assert gpu.GpuCopy().search(index, space().queries["text"], 10, 8) is None
+
+
+@pytest.mark.parametrize("gpus", [0, 1])
+def test_a_build_of_a_kind_for_gpus_says_when_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpus: int):
+    """Once, also when it then fails; kinds for the CPU say nothing of it."""
+    monkeypatch.setattr(faiss(), "get_num_gpus", lambda: gpus)
+    notices: list[str] = []
+    with vsearch.create(tmp_path / "x.vsearch", "external:e:8", on_notice=notices.append) as index:
+        index.add_vectors([f"u{n}" for n in range(4)], np.eye(4, 8, dtype=np.float32))
+        for recipe in ("gpu-ivf-fp16", "ivf-sq8"):
+            with pytest.raises(MemoryBudgetTooSmall):
+                index.build(recipe, memory=1)
+    told = [notice for notice in notices if "GPU" in notice]
+    line = "no GPU that FAISS can use is here: gpu-ivf-fp16 is built and searched on the CPU instead"
+    assert told == ([] if gpus else [line])

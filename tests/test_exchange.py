@@ -284,6 +284,58 @@ def test_a_bad_row_of_the_last_part_leaves_nothing_of_the_first(tmp_path: Path):
         assert len(index) == 0
 
 
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (lambda last: overwrite(last / "metadata" / "metadata_2.parquet", 60), "metadata_2.parquet"),
+        (
+            lambda last: put(last, "2", rows(2) * [[1], [np.nan]], {"image_path": ["e", "f"]}),
+            "img_emb_2.npy: the vector of row 1 is not finite",
+        ),
+        (
+            lambda last: put(last, "2", rows(2) * [[0], [1]], {"image_path": ["e", "f"]}),
+            "img_emb_2.npy: the vector of row 0 is zero",
+        ),
+    ],
+    ids=["damaged pages", "not a number", "zero"],
+)
+def test_a_last_part_that_is_bad_inside_refuses_the_whole_folder(tmp_path: Path, harm, message: str):
+    """Sizes and layout are right, so that only reading it all tells; by then the other parts might be stored."""
+    out = tmp_path / "out"
+    for number in range(3):
+        put(out, str(number), rows(2, number), {"image_path": [f"{number}a", f"{number}b"]})
+    source = vsearch.clip_retrieval(out)
+    harm(out)
+    with vsearch.create(tmp_path / "x.vsearch", encoder=f"external:m:{DIM}") as index:
+        with pytest.raises((SourceError, DimensionMismatch), match=message):
+            index.add_embedded(source)
+        assert len(index) == 0 and everything(index) == {}
+        put(out, "2", rows(2, 2), {"image_path": ["2a", "2b"]})
+        assert index.add_embedded(vsearch.clip_retrieval(out)).added == 6
+
+
+def test_a_part_that_goes_bad_while_parts_are_stored_is_told_and_the_next_import_completes(tmp_path: Path):
+    """The parts before it stay, each whole; importing again replaces them and adds the rest."""
+    out = tmp_path / "out"
+    for number in range(3):
+        put(out, str(number), rows(2, number), {"image_path": [f"{number}a", f"{number}b"]})
+    table = out / "metadata" / "metadata_2.parquet"
+    with vsearch.create(tmp_path / "x.vsearch", encoder=f"external:m:{DIM}") as index:
+        with pytest.raises(SourceError, match="metadata_2.parquet"):
+            index.add_embedded(vsearch.clip_retrieval(out), progress=lambda told: overwrite(table, 60))
+        assert [os.path.basename(path) for path in everything(index)] == [b"0a", b"0b", b"1a", b"1b"]
+        put(out, "2", rows(2, 2), {"image_path": ["2a", "2b"]})
+        assert index.add_embedded(vsearch.clip_retrieval(out)).added == 6
+        assert len(index) == 6
+
+
+def overwrite(path: Path, count: int) -> None:
+    """Damage the pages of a Parquet file, which lie before its footer."""
+    with open(path, "r+b") as file:
+        file.seek(4)
+        file.write(b"\xff" * count)
+
+
 def test_times_and_texts_that_python_has_no_value_for_come_in(tmp_path: Path):
     texts = pyarrow.array([b"x\xff", b"y"], pyarrow.binary()).view(pyarrow.string())
     when = pyarrow.array([1, 2**62], pyarrow.timestamp("us"))

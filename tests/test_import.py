@@ -149,14 +149,15 @@ def test_only_whole_arrays_of_floats_are_read(tmp_path: Path):
         room.read_npy(tmp_path / "none.npy")
 
 
-def test_a_table_in_latin_1_is_refused_with_its_row_or_column(here: Path):
-    lines = [f"https://e.org/{i}.jpg,x,1".encode() for i in range(6)]
-    (here / "m.csv").write_bytes(b"\n".join([b"url,title,gr\xf6\xdfe", *lines]))
-    words = ("import", "--vectors", "clip.npy", "--meta", "m.csv", "--index", "x.vsearch")
+def test_json_lines_in_latin_1_are_refused_with_their_row_or_column(here: Path):
+    """JSON is UTF-8 by its definition; tables of text are read in any encoding."""
+    lines = [f'{{"url": "https://e.org/{i}.jpg", "title": "x", "size": 1}}' for i in range(6)]
+    words = ("import", "--vectors", "clip.npy", "--meta", "m.jsonl", "--index", "x.vsearch")
+    (here / "m.jsonl").write_bytes("\n".join(lines).replace("size", "größe").encode("latin-1"))
     code, _, err = run(*words, cwd=here)
     assert code == 2 and r"the name of a column is 'gr\udcf6\udcdfe'" in err and not (here / "x.vsearch").exists()
-    lines[4] = b"https://e.org/4.jpg,L\xf6we,1"
-    (here / "m.csv").write_bytes(b"\n".join([b"url,title,size", *lines]))
+    lines[4] = lines[4].replace("x", "Löwe")
+    (here / "m.jsonl").write_bytes("\n".join(lines).encode("latin-1"))
     code, _, err = run(*words, cwd=here)
     assert code == 2 and "row 4 of the column 'caption' is no text that UTF-8 can hold" in err
 

@@ -72,6 +72,11 @@ class Recipe:
         return re.search(r"x4fs|RaBitQfs", self.factory) is None
 
     @property
+    def for_gpu(self) -> bool:
+        """Whether it was chosen for what a GPU does with it, as its name says."""
+        return self.name.startswith("gpu-")
+
+    @property
     def codebook(self) -> int:
         """Entries of each code book of a product quantiser, 0 where the code is another."""
         if "{m}" not in self.factory:

@@ -5,6 +5,7 @@ Everything that it holds can be made again from the store.
 
 from vsearch.ann.cells import Cells
 from vsearch.ann.cells import train as train_cells
+from vsearch.ann.gpu import has_gpu
 from vsearch.ann.growing import Growing, trained
 from vsearch.ann.opened import AnnIndex, Searchable, load
 from vsearch.ann.parts import code_bytes
@@ -16,6 +17,7 @@ __all__ = [
     "Growing",
     "Searchable",
     "code_bytes",
+    "has_gpu",
     "load",
     "second_moment",
     "train_cells",

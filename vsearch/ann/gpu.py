@@ -21,6 +21,11 @@ FEWEST = 32
 MOST = 2048
 
 
+def has_gpu() -> bool:
+    """Whether FAISS can use a GPU here: there is one, and the FAISS that is installed is made for it."""
+    return bool(faiss().get_num_gpus())
+
+
 class GpuCopy:
     """Copies an index when it is first asked with a batch, if there is a GPU and its kind has a form there.
 
@@ -38,7 +43,7 @@ class GpuCopy:
 
         xq: (nq, dim) float32, contiguous.  Equal scores may come in another order.
         """
-        if len(xq) < FEWEST or max(k, nprobe) > MOST or not faiss().get_num_gpus():
+        if len(xq) < FEWEST or max(k, nprobe) > MOST or not has_gpu():
             return None
         with self._lock:
             if not self._tried:

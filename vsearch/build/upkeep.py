@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vsearch import recipe as recipes
+from vsearch.ann import has_gpu
 from vsearch.build.auto import EXACT_SECONDS, choose, exact_seconds
 from vsearch.build.goal import Goal
 from vsearch.build.make import build, check
@@ -54,6 +55,8 @@ class Upkeep:
         if recipe.kind == "flat":
             maintain.drop_generation(self.store)
             return {"recipe": recipe.name}
+        if recipe.for_gpu and not has_gpu():
+            self.notice(f"no GPU that FAISS can use is here: {recipe.name} is built and searched on the CPU instead")
         told = check(self.store, recipe, goal)
         self.notice(
             f"building {recipe.name}: about {told.seconds:,.0f} s, {told.memory / 1e6:,.0f} MB of memory at the peak, "

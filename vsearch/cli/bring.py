@@ -77,7 +77,10 @@ def bring(
     from vsearch import sources
 
     if vectors is not None:
-        source: EmbeddedSource = sources.vector_file(vectors, meta=meta, pictures=pictures)
+        given_vectors = sources.vector_file(vectors, meta=meta, pictures=pictures)
+        for remark in given_vectors.remarks:
+            say(remark)
+        source: EmbeddedSource = given_vectors
     elif folder is not None:
         source = sources.clip_retrieval(folder, pictures=pictures)
     _bring(source, encoder, name, index_path, as_json)

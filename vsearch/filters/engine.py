@@ -60,9 +60,7 @@ class Engine:
         self._language = Language(self._connection)
         self._lengths = Lengths(table)
         self._coded = {name: Codes(table, name) for name in table.schema.names if table.field(name).type == CODED}
-        self._connection.register("all_columns", table.slice(0, 0))
-        kinds = self._connection.execute("DESCRIBE all_columns").fetchall()
-        self.columns = {str(name): str(kind) for name, kind, *_ in kinds}
+        self.columns = _described(self._connection, table.schema)
 
     def close(self) -> None:
         """Let go of the table."""
@@ -124,6 +122,7 @@ class Engine:
         whole: whether DuckDB may take as many rows at once as it likes.
         """
         connection = self._connection if whole else self._unoptimized
+        table = table.select(_named(table, told))
         connection.register("columns", table if whole else _sliced(table, told))
         found = np.zeros(length, bool)
         for chunk in connection.sql(self._language.statement(told.conditions)).to_arrow_table().column("id").chunks:
@@ -170,13 +169,26 @@ class Codes:
         return out
 
 
+def _described(connection: duckdb.DuckDBPyConnection, schema: pa.Schema) -> dict[str, str]:
+    """What SQL calls the kind of each column.  DuckDB is asked once for a kind: tables have 50,000 columns."""
+    kinds = list({field.type: None for field in schema})
+    connection.register("kinds", pa.schema([(str(n), kind) for n, kind in enumerate(kinds)]).empty_table())
+    rows = connection.execute("DESCRIBE kinds").fetchall()
+    names = {kind: str(row[1]) for kind, row in zip(kinds, rows, strict=True)}
+    return {field.name: names[field.type] for field in schema}
+
+
+def _named(table: pa.Table, told: Filter) -> list[str]:
+    """The columns of a table that a filter names, and ``id``: DuckDB would take up all that it is given."""
+    names = {"id"}.union(*(condition.columns for condition in told.conditions))
+    return [name for name in table.schema.names if name in names]
+
+
 def _sliced(table: pa.Table, told: Filter) -> pa.RecordBatchReader:
-    """The columns of a filter in batches of as many rows as it may evaluate at once, which are vectors for DuckDB.
+    """A table in batches of as many rows as a filter may evaluate at once, which are vectors for DuckDB.
 
     Few rows in a block with a long text do not make them few elsewhere.
     """
-    names = {"id"}.union(*(condition.columns for condition in told.conditions))
-    table = table.select([name for name in table.schema.names if name in names])
 
     def batches() -> Iterator[pa.RecordBatch]:
         for block in table.to_batches():

@@ -25,6 +25,7 @@ MOST_NODES = 5_000
 MOST_DEPTH = 100
 _BEFORE, _AFTER = "SELECT id FROM columns WHERE (\n", "\n)"
 _SHOWN = 100
+_LISTED = 200  # columns of an error
 
 KINDS = {"CONSTANT", "COLUMN_REF", "OPERATOR", "CAST", "FUNCTION", "TYPE", *NODES}
 TEXTS = {"varchar", "text", "string"}
@@ -195,7 +196,9 @@ class _Walk:
         close = difflib.get_close_matches(name.lower(), self._columns, 1, 0.6)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         told = f"there is no column {name!r}{hint}"
-        raise self._error(node, told, f"columns: {', '.join(self._columns)}")
+        left = len(self._columns) - _LISTED
+        rest = f", and {left:,} more" if left > 0 else ""
+        raise self._error(node, told, f"columns: {', '.join(self._columns[:_LISTED])}{rest}")
 
     def _function(self, node: Node) -> None:
         name = node["function_name"].lower()

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vsearch.errors import DimensionMismatch
+from vsearch.errors import DimensionMismatch, SourceError
 from vsearch.ingest.ondisk import compare
 from vsearch.ingest.vectors import add_vectors, check_rows, name_of
 from vsearch.sources import EmbeddedSource
+from vsearch.sources.embedded import Embedded
 from vsearch.store import Store
 from vsearch.types import Progress
 
@@ -57,7 +58,7 @@ def add_embedded(
             f"name the encoder that made them"
         )
     for part in source:  # so that a bad row of the last one leaves nothing of the first behind
-        check_rows(dim, part.uris, part.rows, part.columns)
+        _check(dim, part, source.name)
     cosines = [] if encoder is None else compare(encoder, _sample(source), source.name)
     done = 0
     for part in source:
@@ -70,6 +71,14 @@ def add_embedded(
         add_vectors(store, part.uris, part.rows, part.columns, tell, on_disk=encoder is not None)
         done += len(part.rows)
     return EmbeddedReport(done, len(cosines), cosines[0] if cosines else None, time.monotonic() - started)
+
+
+def _check(dim: int, part: Embedded, name: str) -> None:
+    """See whether all rows of a part can be stored.  name: of the source, for parts that have none."""
+    try:
+        check_rows(dim, part.uris, part.rows, part.columns)
+    except (SourceError, DimensionMismatch) as error:
+        raise type(error)(f"{part.name or name}: {error}") from error
 
 
 def _sample(source: EmbeddedSource) -> Iterator[tuple[bytes, NDArray[np.floating]]]:

@@ -66,7 +66,8 @@ class ClipRetrieval:
         columns = _columns(part.table)
         told = columns.pop(PATH, None) or [None] * part.count
         names = [str(name) if name else f"{part.vectors.name}#{row}" for row, name in enumerate(told)]
-        return Embedded([placed(name, self.keys) for name in names], read_npy(part.vectors), columns)
+        uris = [placed(name, self.keys) for name in names]
+        return Embedded(uris, read_npy(part.vectors), columns, str(part.vectors))
 
 
 def clip_retrieval(folder: AnyPath, *, pictures: AnyPath | None = None) -> ClipRetrieval:

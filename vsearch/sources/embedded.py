@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Embedded:
-    """Vectors and what is known of each: n uris, (n, dim) floats, columns of n values."""
+    """Vectors and what is known of each: n uris, (n, dim) floats, columns of n values.
+
+    name: the file that errors name.
+    """
 
     uris: list[str | Path]
     rows: NDArray[np.floating]
     columns: dict[str, list[Any]]
+    name: str = ""
 
 
 @runtime_checkable

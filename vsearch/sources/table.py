@@ -6,20 +6,27 @@ import csv
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from itertools import chain
-from typing import NamedTuple, TextIO
+from typing import NamedTuple
 
 from vsearch.arguments import written
 from vsearch.errors import SourceError
 from vsearch.members.address import join
 from vsearch.sources.cells import typed
-from vsearch.sources.encodings import detected, foreign, marked
+from vsearch.sources.delimited import (
+    ENCODING,
+    ON_ERROR,
+    encodings_of,
+    first_line,
+    is_blank,
+    opened,
+    readable,
+    remarks,
+    separator_of,
+    unreadable,
+)
 from vsearch.sources.look import clean_caption, item_or_failure, scan_failure
 from vsearch.sources.protocol import ADDRESS, AnyPath, absolute, is_address
 from vsearch.types import Cell, Failure, Item
-
-# Bytes that are not UTF-8 pass through as lone surrogates, so that a path keeps its bytes.
-ENCODING, ON_ERROR = "utf-8-sig", "surrogateescape"
 
 
 @dataclass(frozen=True)
@@ -42,11 +49,7 @@ class Table:
     @property
     def remarks(self) -> tuple[str, ...]:
         """That texts were read in another encoding than UTF-8, and in which."""
-        told = self.texts if self.texts != "utf-8" else self.encoding
-        if told in ("utf-8", ENCODING):
-            return ()
-        how = "which a mark at its beginning tells" if told == self.encoding else "as their letters suggest"
-        return (f"{os.fsdecode(self.path)}: its texts were read as {told}, {how}",)
+        return remarks(self.path, self.encoding, self.texts)
 
     @property
     def roots(self) -> tuple[bytes, ...]:
@@ -86,7 +89,7 @@ class Table:
             self.rows[self.path] = paths
 
     def _rows(self) -> Iterator[_Row | Failure]:
-        with _open(self.path, self.encoding) as stream:
+        with opened(self.path, self.encoding) as stream:
             reader = csv.reader(stream, delimiter=self.separator)
             header = _Header.of(_first(reader, self.path), self)
             while True:
@@ -98,8 +101,8 @@ class Table:
                     yield self._failure(reader.line_num, str(error))
                     continue
                 except OSError as error:
-                    raise _unreadable(self.path, error) from error
-                if any(row):
+                    raise unreadable(self.path, error) from error
+                if any(row) and not is_blank(row):
                     yield from self._row(header, row, reader.line_num)
 
     def _row(self, header: _Header, row: list[str], line: int) -> Iterator[_Row | Failure]:
@@ -111,11 +114,11 @@ class Table:
         if surplus:
             why = f"{len(row):,} fields for {len(header.names):,} columns: texts with {self.separator!r} need quotes"
             yield self._failure(
-                line, f"{why}; the rest, from {_readable(surplus[0], self.texts)[:40]!r} on, is left out"
+                line, f"{why}; the rest, from {readable(surplus[0], self.texts)[:40]!r} on, is left out"
             )
-        caption = _readable(row[header.caption], self.texts).strip() if header.caption is not None else ""
+        caption = readable(row[header.caption], self.texts).strip() if header.caption is not None else ""
         others = {
-            column: _readable(text, self.texts)
+            column: readable(text, self.texts)
             for place, (column, text) in enumerate(zip(header.names, row, strict=False))
             if column and place not in (header.path, header.caption)
         }
@@ -145,7 +148,7 @@ class _Header(NamedTuple):
         """Raises SourceError with the names that there are."""
 
         def place(name: str) -> int:
-            told = [_readable(column, table.texts) for column in header]
+            told = [readable(column, table.texts) for column in header]
             if name in told:
                 return told.index(name)
             there = ", ".join(map(repr, told))[:1000] or "none"
@@ -156,24 +159,15 @@ class _Header(NamedTuple):
             )
 
         names: list[str] = []
-        for column in (_readable(name, table.texts) for name in header):
+        for column in (readable(name, table.texts) for name in header):
             while column and column in names:
                 column += "_"
             names.append(column)
         return cls(names, place(table.path_column), place(table.caption_column) if table.caption_column else None)
 
 
-def _readable(text: str, encoding: str = "utf-8") -> str:
-    """A text whose bytes were read as UTF-8; in ``encoding`` if they are not.  What cannot be read is U+FFFD."""
-    raw = text.encode("utf-8", ON_ERROR)
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return raw.decode(encoding, "replace")
-
-
 def _is_utf8(header: list[str]) -> bool:
-    return all(column == _readable(column) and "\0" not in column for column in header)
+    return all(column == readable(column) and "\0" not in column for column in header)
 
 
 def _first(reader: Iterator[list[str]], path: bytes) -> list[str]:
@@ -183,7 +177,7 @@ def _first(reader: Iterator[list[str]], path: bytes) -> list[str]:
     except csv.Error as error:
         raise SourceError(f"{os.fsdecode(path)!r} is no table: its first line cannot be read ({error})") from error
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 def _look(name: bytes, base: bytes, caption: str | None, columns: dict[str, Cell]) -> Item | Failure:
@@ -199,33 +193,6 @@ def _look(name: bytes, base: bytes, caption: str | None, columns: dict[str, Cell
     return replace(found, columns=columns) if isinstance(found, Item) else found
 
 
-def _encodings(path: bytes) -> tuple[str, str]:
-    """The encoding of a table, and that of texts in it that are not UTF-8.  Raises SourceError."""
-    try:
-        with open(path, "rb") as stream:
-            mark = marked(stream.read(4))
-            stream.seek(0)
-            other = None if mark not in (None, ENCODING) else next(foreign(stream), None)
-            if other is None:
-                return mark or ENCODING, "utf-8"
-            return ENCODING, detected(chain([other], foreign(stream)))
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    except ValueError as error:  # a zero byte
-        raise SourceError(f"{os.fsdecode(path)!r} is no possible name of a table") from error
-
-
-def _open(path: bytes, encoding: str) -> TextIO:
-    try:
-        return open(path, encoding=encoding, errors=ON_ERROR if encoding == ENCODING else "replace", newline="")
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: bytes, error: OSError) -> SourceError:
-    return SourceError(f"cannot read the table {os.fsdecode(path)!r}: {error.strerror}. Check its name and try again.")
-
-
 def table(
     path: AnyPath,
     *,
@@ -236,7 +203,7 @@ def table(
     """Pictures named in a table with a header line.
 
     caption_column: empty for a table without captions.
-    separator: when None, the one of tab, comma and semicolon that is most frequent in the header.
+    separator: when None, the one of tab, comma, semicolon and bar that makes most columns of the header.
     Raises SourceError when the table cannot be read or lacks a column.
     """
     where = absolute(path)
@@ -245,13 +212,9 @@ def table(
             raise SourceError(f"{what} is {written(name)}; it is the name of a column")
     if separator is not None and not isinstance(separator, str):
         raise SourceError(f"a separator is one character, and this is {written(separator)}")
-    encoding, texts = _encodings(where)
-    with _open(where, encoding) as stream:
-        try:
-            header = stream.readline(1 << 20)
-        except OSError as error:
-            raise _unreadable(where, error) from error
-    chosen = separator or max("\t,;", key=header.count)
+    encoding, texts = encodings_of(where)
+    header = first_line(where, encoding)
+    chosen = separator or separator_of(header)
     if len(chosen) != 1:
         raise SourceError(f"a separator is one character, and this is {chosen!r}")
     made = Table(where, path_column, caption_column, chosen, encoding, texts)

@@ -32,6 +32,11 @@ class VectorFile:
         return str(self.file)
 
     @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is to be known of the table."""
+        return self.meta.remarks
+
+    @property
     def parts(self) -> tuple[Path, ...]:
         """The file is its only part."""
         return (self.file,)
@@ -43,7 +48,8 @@ class VectorFile:
         """All of it; a row without a uri is called by the file and its number.  Raises SourceError."""
         given = self.meta.uris or [""] * self.count
         names = [uri or f"{self.file.name}#{row}" for row, uri in enumerate(given)]
-        return Embedded([placed(name, self.keys) for name in names], read_npy(self.parts[number]), self.meta.columns)
+        uris = [placed(name, self.keys) for name in names]
+        return Embedded(uris, read_npy(self.parts[number]), self.meta.columns, self.name)
 
 
 def vector_file(file: AnyPath, *, meta: AnyPath | None = None, pictures: AnyPath | None = None) -> VectorFile:

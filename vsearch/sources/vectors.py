@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import os
@@ -12,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsearch.errors import SourceError
-from vsearch.members.values import holds_vectors, rows_of
+from vsearch.members.values import holds_vectors
+from vsearch.members.values import rows_of as rows_of_batch
 from vsearch.sources.cells import typed
+from vsearch.sources.delimited import encodings_of, remarks, rows_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,10 +36,14 @@ Row = Mapping[str, Any]
 
 @dataclass
 class Meta:
-    """What a table says of each vector, in order.  uris: empty when it has no column of them."""
+    """What a table says of each vector, in order.  uris: empty when it has no column of them.
+
+    remarks: in which encoding its texts were read, where that is not UTF-8.
+    """
 
     uris: list[str] = field(default_factory=list)
     columns: dict[str, list[Any]] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
 
 def read_npy(path: Path) -> NDArray[np.floating]:
@@ -62,6 +67,7 @@ def read_vector(path: Path) -> NDArray[np.floating]:
 def read_meta(path: Path, count: int) -> Meta:
     """What a .parquet, .csv, .tsv or .jsonl table has for ``count`` vectors: uris, captions, sizes, other columns.
 
+    The columns of .csv and .tsv are separated by what separates most of them in the first line.
     Raises SourceError, also when the table has another number of rows.
     """
     reader = _READERS.get(path.suffix.lower())
@@ -75,9 +81,11 @@ def read_meta(path: Path, count: int) -> Meta:
     if found != {count}:
         raise SourceError(f"{path}: has {found.pop():,} rows for {count:,} vectors; give one for each, in their order")
     uris = [str(uri or "") for uri in columns.pop("uri", [])]
-    if path.suffix.lower() in _TEXT_ONLY:
-        columns = {name: values if name in COLUMNS else typed(values) for name, values in columns.items()}
-    return Meta(uris, columns)
+    if path.suffix.lower() not in _TEXT_ONLY:
+        return Meta(uris, columns)
+    columns = {name: values if name in COLUMNS else typed(values) for name, values in columns.items()}
+    raw = os.fsencode(path)
+    return Meta(uris, columns, remarks(raw, *encodings_of(raw)))
 
 
 def _load(path: Path) -> NDArray[Any]:
@@ -129,16 +137,8 @@ def _known(path: Path, row: Row) -> dict[str, str]:
     return wanted
 
 
-def _delimited(separator: str) -> Callable[[Path], Iterator[Row]]:
-    def read(path: Path) -> Iterator[Row]:
-        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
-            reader = csv.DictReader(stream, delimiter=separator)
-            try:
-                yield from reader
-            except csv.Error as error:
-                raise SourceError(f"{path}, line {reader.line_num}: {error}") from error
-
-    return read
+def _delimited(path: Path) -> Iterator[Row]:
+    return rows_of(os.fsencode(path), COLUMNS["uri"])
 
 
 def _jsonl(path: Path) -> Iterator[Row]:
@@ -160,14 +160,14 @@ def _parquet(path: Path) -> Iterator[Row]:
         file = parquet.ParquetFile(os.fspath(path))
         chosen = [field.name for field in file.schema_arrow if not holds_vectors(field.type)]
         for batch in file.iter_batches(columns=chosen):
-            yield from rows_of(batch)
+            yield from rows_of_batch(batch)
     except (ValueError, ArrowException) as error:
         raise SourceError(f"{path}: is no whole Parquet file ({error})") from error
 
 
 _READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
     ".parquet": _parquet,
-    ".csv": _delimited(","),
-    ".tsv": _delimited("\t"),
+    ".csv": _delimited,
+    ".tsv": _delimited,
     ".jsonl": _jsonl,
 }
