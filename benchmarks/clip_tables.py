@@ -35,20 +35,29 @@ def readme_table(figures: Figures) -> list[str]:
 
 
 def encoder_tables(figures: Figures) -> list[str]:
-    """Texts in a warm process, indexing, the server, stages, cosines, and what was wanted of all this."""
+    """What was wanted and reached; texts in a warm process, indexing, the server, stages, cosines."""
+    parts = {
+        "targets": ("What was wanted, and what was reached:", lambda rows: table(rows)),
+        "warm": (
+            "CPU milliseconds of texts in one process on one core, beside open_clip:",
+            lambda rows: table(_named(rows), what="encoder"),
+        ),
+        "index": (
+            "Indexing with a model that is used for the first time; MB of the largest process, and of all together:",
+            lambda rows: table(_named(rows), what="encoder"),
+        ),
+        "served": (
+            "`vsearch serve`, texts that it has not seen yet, clients on the same cores:",
+            lambda rows: table(_served(rows), what="encoder, clients"),
+        ),
+        "stages": (
+            "Where the CPU time of a cold sentence goes:",
+            lambda rows: table(_named(rows), what="encoder"),
+        ),
+        "cosines": ("Least cosine to open_clip's vectors:", lambda rows: table(_cosines(rows), what="encoder")),
+    }
     return [
-        *("CPU milliseconds of texts in one process on one core, beside open_clip:", ""),
-        *table(_named(figures["warm"], ".3g"), what="encoder"),
-        *("Indexing with a model that is used for the first time; MB of the largest process, and of all together:", ""),
-        *table(_named(figures["index"], ",.0f"), what="encoder"),
-        *("`vsearch serve`, texts that it has not seen yet, clients on the same two cores:", ""),
-        *table(_served(figures["served"]), what="encoder, clients"),
-        *("Where the CPU time of a cold sentence goes:", ""),
-        *table(_named(figures["stages"], ".2f"), what="encoder"),
-        *("Least cosine to open_clip's vectors:", ""),
-        *table(_cosines(figures["cosines"]), what="encoder"),
-        *("What was wanted, and what was reached:", ""),
-        *table(figures["targets"]),
+        line for part, (title, rows) in parts.items() if part in figures for line in (title, "", *rows(figures[part]))
     ]
 
 
@@ -57,13 +66,16 @@ def _shown(rows: Mapping[str, Figures], model: str, column: str, form: str) -> s
     return format(rows[model][column], form) if model in rows else ""
 
 
-def _named(rows: Mapping[str, Figures], form: str) -> dict[str, Figures]:
+def _named(rows: Mapping[str, Figures]) -> dict[str, Figures]:
     return {
-        NAMES[model]: {
-            name: format(value, form) if isinstance(value, float) else value for name, value in figures.items()
-        }
-        for model, figures in rows.items()
+        NAMES[model]: {name: _three_digits(value) for name, value in figures.items()} for model, figures in rows.items()
     }
+
+
+def _three_digits(value: Any) -> Any:
+    if not isinstance(value, float):
+        return value
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _served(rows: Mapping[str, Figures]) -> dict[str, Figures]:
