@@ -1,4 +1,4 @@
-"""Right values that a small mistake in the server would change: trials and mistakes as in test_planted_defects.py."""
+"""What a small mistake in the server, or in gathering from shards, would change; as in test_planted_defects.py."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from vsearch.results import Hits
 from vsearch.server import bodies
 from vsearch.server.cursors import Cursors
 from vsearch.server.faults import Refused
+from vsearch.sharded import hits
 from vsearch.types import Hit
 
 DEFECTS = Trials()
@@ -56,6 +57,20 @@ def a_body_that_arrives_in_slow_pieces_is_given_up() -> None:
         return 5
 
     assert asyncio.run(pieces()) < 5
+
+
+@catches(
+    "copies in the second shard are left out",
+    "vsearch.sharded.hits:gathered",
+    "(*known.raw_copies, hit.raw_path, *hit.raw_copies)",
+    "(*known.raw_copies, hit.raw_path)",
+)
+def a_picture_of_several_shards_names_all_its_copies() -> None:
+    def shard(*paths: bytes) -> list[tuple[Hit, bytes]]:
+        return [(Hit(1, 7, 0.5, paths[0], None, 1, 1, raw_copies=paths[1:]), b"same")]
+
+    (hit,) = hits.gathered({0: shard(b"/a", b"/a2"), 1: shard(b"/b", b"/b2"), 2: shard(b"/c")}, 5, ())
+    assert (hit.rank, hit.raw_path, sorted(hit.raw_copies)) == (1, b"/a", [b"/a2", b"/b", b"/b2", b"/c"])
 
 
 @pytest.mark.parametrize("name", DEFECTS)
