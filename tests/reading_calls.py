@@ -110,7 +110,7 @@ COMMANDS = {
 
 OTHER_COMMANDS = {
     *("index", "watch", "import", "tag", "repair", "build", "compact", "store-patches", "forget"),  # change an index
-    *("fetch", "train", "train-reranker", "models", "doctor", "serve"),  # read none, or are tried by themselves
+    *("restore", "fetch", "train", "train-reranker", "models", "doctor", "serve"),  # read none, or tried by themselves
 }
 
 

@@ -424,11 +424,9 @@ def test_help_of_every_command_is_there_and_names_its_options(tmp_path):
     listed = re.findall(r"^  ([a-z][a-z-]*)  ", out, re.MULTILINE)
     assert (code, err) == (0, "")
     finding = "index watch fetch import query serve explain audit describe classify tag dups"
-    keeping = "check repair build compact backup merge export spaces"
-    assert (
-        listed
-        == f"{finding} info roots forget errors {keeping} eval train train-reranker store-patches models doctor".split()
-    )
+    finding += " info roots forget errors"
+    keeping = "check repair build compact backup restore merge export spaces"
+    assert listed == f"{finding} {keeping} eval train train-reranker store-patches models doctor".split()
     for command in ("index", "query", "errors"):
         told = run(command, "--help", cwd=tmp_path)[1]
         assert f"Usage: vsearch {command}" in told and "--json" in told

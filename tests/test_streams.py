@@ -166,6 +166,7 @@ COMMANDS = [
     ["spaces", f"none{ESCAPES}"],
     ["index", f"none{ESCAPES}"],
     ["backup", f"copy{ESCAPES}"],
+    ["restore", "photos.vsearch", f"restored{ESCAPES}"],
     ["fetch", f"none{ESCAPES}", "x"],
     ["import", "--vectors", f"none{ESCAPES}.npy"],
 ]

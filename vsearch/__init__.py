@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vsearch.distributed import connect as cluster
     from vsearch.embed import Encoder, load_encoder
     from vsearch.errors import VsearchError
-    from vsearch.index import Index, create
+    from vsearch.index import Index, create, restore
     from vsearch.index import open_index as open
     from vsearch.merging import merge
     from vsearch.remote import fetch
@@ -60,6 +60,7 @@ __all__ = [
     "load_encoder",
     "merge",
     "open",
+    "restore",
     "table",
     "vector_file",
     "watch",
@@ -94,6 +95,7 @@ _HOMES = {
     "load_encoder": ("embed", "load_encoder"),
     "merge": ("merging", "merge"),
     "open": ("index", "open_index"),
+    "restore": ("index", "restore"),
     "table": ("sources", "table"),
     "vector_file": ("sources", "vector_file"),
     "watch": ("following", "watch"),

@@ -179,6 +179,11 @@ def _link_then_unlink(old: Path, new: Path) -> None:
         raise
 
 
+def scratch_beside(path: Path) -> Path:
+    """A name that nobody uses, on the same disk, for what gets its final name when it is whole."""
+    return path.with_name(f".{path.name}.new-{uuid.uuid4().hex}")
+
+
 def unlink(path: Path) -> None:
     """Remove a file or folder of ours that nothing names any more; it may be gone already."""
     with suppress(FileNotFoundError):

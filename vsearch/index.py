@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, get_args
@@ -115,6 +116,16 @@ def open_index(
         store.close()
         raise
     return index
+
+
+def restore(backup: AnyPath, destination: AnyPath) -> None:
+    """Make an index of a backup, which stays as it is, at a new place; what a server was given comes to lie beside it.
+
+    Nothing is overwritten, and the index is seen under its name when it is whole.
+    Raises IndexNotFound, IndexExists, DiskFull, IndexNotWritable.
+    """
+    with closing(Store.open(path_of(backup, IndexNotFound))) as store:
+        maintain.restore(store, Path(os.path.abspath(path_of(destination, IndexNotWritable))))
 
 
 def _marks(ids: Sequence[int], what: str) -> Sequence[int]:
@@ -678,7 +689,7 @@ class Index:
         return maintain.compact(self._store)
 
     def backup(self, destination: AnyPath) -> None:
-        """Copy a consistent moment of the index to a new place, while others read and write."""
+        """Copy a consistent moment of the index, and what a server was given, while others read and write."""
         maintain.backup(self._store, Path(os.path.abspath(path_of(destination, IndexNotWritable))))
 
     def export_clip_retrieval(

@@ -14,7 +14,7 @@ from vsearch.cli.explain import explain
 from vsearch.cli.fetch import fetch
 from vsearch.cli.forget import forget
 from vsearch.cli.index import index
-from vsearch.cli.keep import backup, build, check, compact, repair
+from vsearch.cli.keep import backup, build, check, compact, repair, restore
 from vsearch.cli.labels import classify, tag
 from vsearch.cli.leave import export
 from vsearch.cli.machine import doctor
@@ -78,6 +78,7 @@ for command in (
     build,
     compact,
     backup,
+    restore,
     merge,
     export,
     spaces,

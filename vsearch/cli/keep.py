@@ -1,4 +1,4 @@
-"""``vsearch check``, ``repair``, ``build``, ``compact`` and ``backup``: keeping an index in order."""
+"""``vsearch check``, ``repair``, ``build``, ``compact``, ``backup`` and ``restore``: keeping an index in order."""
 
 from __future__ import annotations
 
@@ -100,10 +100,22 @@ def compact(place: Path, as_json: bool) -> None:
 @click.argument("destination", metavar="DESTINATION")
 @index_place
 def backup(place: Path, destination: str) -> None:
-    """Copy an index to a new place, also while it is written."""
+    """Copy an index and what its server was given to a new place, also while it is written."""
     from vsearch.index import open_index
     from vsearch.present import printable
 
     with open_index(place, on_notice=say) as index:
         index.backup(destination)
     emit(f"{printable(str(place))} copied to {printable(destination)}\n")
+
+
+@click.command()
+@click.argument("source", metavar="BACKUP")
+@click.argument("destination", metavar="DESTINATION")
+def restore(source: str, destination: str) -> None:
+    """Make an index of a backup at a new place. The backup stays as it is."""
+    from vsearch.index import restore as restore_index
+    from vsearch.present import printable
+
+    restore_index(source, destination)
+    emit(f"{printable(source)} restored to {printable(destination)}\n")

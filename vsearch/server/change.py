@@ -17,6 +17,7 @@ from vsearch.errors import NotAnImage
 from vsearch.server import answers, schemas
 from vsearch.server.collection import Collection
 from vsearch.server.faults import Refused
+from vsearch.store.layout import Layout
 from vsearch.types import Item
 
 if TYPE_CHECKING:
@@ -91,8 +92,7 @@ def _writable(service: Service, name: str | None) -> Collection:
 
 
 def _folder(collection: Collection) -> Path:
-    path = Path(os.path.abspath(collection.path))
-    return path.with_name(path.name.removesuffix(".vsearch") + ".uploads")
+    return Layout(Path(collection.path)).uploads
 
 
 def _place(collection: Collection, asked: schemas.NewItem, kind: str) -> Path:

@@ -66,6 +66,22 @@ class Layout:
         """What filters read, derived from LMDB."""
         return self.root / COLUMNS
 
+    @property
+    def uploads(self) -> Path:
+        """Pictures that a server was given, beside the index."""
+        root = Path(os.path.abspath(self.root))
+        return root.with_name(root.name.removesuffix(".vsearch") + ".uploads")
+
+    @property
+    def kept_uploads(self) -> Path:
+        """The same pictures in a backup."""
+        return self.root / "uploads"
+
+    @property
+    def origins(self) -> Path:
+        """Of a backup: the folders, NUL between them, where the metadata say that those pictures are."""
+        return self.root / "uploads-of"
+
     def space(self, name: str) -> Path:
         """All of one joint space."""
         return self.spaces / name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from vsearch import files
 from vsearch.errors import IndexCorrupt, IndexExists
-from vsearch.store import segments
+from vsearch.store import segments, uploads
 from vsearch.store.creation import add_space_folder
 from vsearch.store.layout import COLUMN_FILE, Layout, format_line
 from vsearch.store.records import Generation, Segment, Space, seal, unpack_encoder
@@ -162,24 +162,61 @@ def _swap_sums(
 
 
 def backup(store: Store, destination: Path) -> None:
-    """Copy a consistent moment of the store to a new place while others read and write.
+    """Copy a consistent moment of the store, and what a server was given, while others read and write.
 
     The metadata is copied first, in one LMDB transaction; then the files that *this copy* names are linked (or
-    copied, on another disk).  Raises IndexExists, DiskFull, IndexNotWritable.
+    copied, on another disk), and the uploads last, of which there may be more than it names, never fewer.
+    Raises IndexExists, DiskFull, IndexNotWritable.
     """
-    if destination.exists():
-        raise IndexExists(f"{destination}: there is something already; name a new place for the backup")
+    _must_be_free(destination, "the backup")
+
+    def keep_uploads(copy: Path) -> None:
+        with closing(Store.open(copy)) as copied:
+            uploads.keep(store, copied)
+
+    _copied(store, destination, keep_uploads)
+
+
+def restore(store: Store, destination: Path) -> None:
+    """Copy a backup to a new place and its uploads beside it, where the copied metadata then say that they are.
+
+    The uploads get their name first, the index last, each in one step; the backup stays as it is.  Raises IndexExists,
+    DiskFull, IndexNotWritable.
+    """
+    _must_be_free(destination, "the index")
+    given, beside = uploads.listed(store.layout), Layout(destination).uploads
+
+    def put_uploads(copy: Path) -> None:
+        if given:
+            with closing(Store.open(copy, write=True)) as writer:
+                uploads.relocate(writer, uploads.origins(store.layout), os.fsencode(beside))
+            try:
+                uploads.put_beside(given, beside)
+            except FileExistsError as error:
+                raise IndexExists(
+                    f"{beside}: there is something already, where the uploads belong; name a new place for the index"
+                ) from error
+
+    _copied(store, destination, put_uploads)
+
+
+def _must_be_free(destination: Path, what: str) -> None:
+    if os.path.lexists(destination):
+        raise IndexExists(f"{destination}: there is something already; name a new place for {what}")
+
+
+def _copied(store: Store, destination: Path, finish: Callable[[Path], None]) -> None:
     with files.storage_errors(destination):
         for _ in range(_TRIES):
             with suppress(FileNotFoundError):
-                return _backup(store, destination)
+                return _copy(store, destination, finish)
     raise IndexCorrupt(
         f"{store.layout.root}: a file that the metadata names is gone; embed its pictures again with: vsearch repair"
     )
 
 
-def _backup(store: Store, destination: Path) -> None:
-    scratch = destination.with_name(f".{destination.name}.new-{secrets.token_hex(8)}")
+def _copy(store: Store, destination: Path, finish: Callable[[Path], None]) -> None:
+    scratch = files.scratch_beside(destination)
     with ExitStack() as on_error:
         files.make_dir(scratch)
         on_error.callback(files.discard, scratch)
@@ -190,18 +227,19 @@ def _backup(store: Store, destination: Path) -> None:
         files.publish(to.format, lambda sink: sink.put(format_line(store.identity)))
         copied = Store.open(scratch)
         try:
-            spaces = copied.all_spaces()
+            derived = copied.derived_names()
+            # A compaction may have taken a file away since the metadata was copied: FileNotFoundError, and start over.
+            for space in copied.all_spaces():
+                _link_space(store.layout, to, space, derived[space.name])
         finally:
             copied.close()
-        # A compaction may have taken a file away since the metadata was copied: FileNotFoundError, and start over.
-        for space in spaces:
-            _link_space(store.layout, to, space)
         _link_columns(store.layout, to)
+        finish(scratch)
         files.rename(scratch, destination)
         on_error.pop_all()
 
 
-def _link_space(old: Layout, new: Layout, space: Space) -> None:
+def _link_space(old: Layout, new: Layout, space: Space, derived: set[str]) -> None:
     add_space_folder(new, unpack_encoder(space.encoder))
     for segment in space.segments:
         _link_rows(old.vectors(space.name), new.vectors(space.name), segment, space.dim)
@@ -213,6 +251,11 @@ def _link_space(old: Layout, new: Layout, space: Space) -> None:
         for name in ("recipe.toml", "report.json"):  # for people; an index is whole without them
             with suppress(FileNotFoundError):
                 files.link_or_copy(source / name, folder / name)
+    if derived:
+        files.make_dir(new.derived(space.name))
+        for name in derived:
+            with suppress(FileNotFoundError):  # made again when it is needed
+                files.link_or_copy(old.derived(space.name) / name, new.derived(space.name) / name)
 
 
 def _link_columns(old: Layout, new: Layout) -> None:

@@ -403,9 +403,17 @@ class Store:
         if not self._tidy:
             return
         with self.read() as txn:
-            spaces, table = self.spaces_in(txn), self._env.tables[b"state"]
-            made = {space.name: {d.name for d in derived.all_in(txn, table, space.name)} for space in spaces}
+            spaces, made = self.spaces_in(txn), self._derived_in(txn)
         sweep(self.layout, spaces, made)
+
+    def derived_names(self) -> dict[str, set[str]]:
+        """Names of the derived files of each space."""
+        with self.read() as txn:
+            return self._derived_in(txn)
+
+    def _derived_in(self, txn: lmdb.Transaction) -> dict[str, set[str]]:
+        table = self._env.tables[b"state"]
+        return {s.name: {d.name for d in derived.all_in(txn, table, s.name)} for s in self.spaces_in(txn)}
 
 
 @contextmanager
