@@ -1,7 +1,8 @@
-"""Amounts with units on the command line: ``2G``, ``500M``, ``20ms``."""
+"""Numbers on the command line: amounts with units (``2G``, ``500M``, ``20ms``), and numbers in a range."""
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -27,6 +28,17 @@ class Amount(click.ParamType[float]):
         if amount <= 0:
             self.fail(f"{value!r} is no {self.name}; write it as {self._example}", param, ctx)
         return int(amount) if self._whole else amount
+
+
+class Within(click.FloatRange):
+    """A number in a range; click's own lets pass what is no number, which is neither below nor above."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number."""
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number", param, ctx)
+        return number
 
 
 _BYTES = {"": 1, "b": 1}
