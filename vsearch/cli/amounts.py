@@ -1,4 +1,4 @@
-"""Amounts with units on the command line: ``2G``, ``500M``, ``20ms``; and times that are left, as they are shown."""
+"""Numbers on the command line: amounts with units (``2G``, ``20ms``), numbers in a range, times that are left."""
 
 from __future__ import annotations
 
@@ -29,6 +29,17 @@ class Amount(click.ParamType[float]):
         if not 0 < amount < math.inf:
             self.fail(f"{value!r} is no {self.name}; write it as {self._example}", param, ctx)
         return int(amount) if self._whole else amount
+
+
+class Within(click.FloatRange):
+    """A number in a range; click's own lets pass what is no number, which is neither below nor above."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number."""
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number", param, ctx)
+        return number
 
 
 _BYTES = {"": 1, "b": 1}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vsearch.cli.amounts import Within
 from vsearch.cli.output import json_option
 from vsearch.cli.run import Exit
 from vsearch.cli.say import emit, say, show
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 @click.option(
     "--certain",
     metavar="P",
-    type=click.FloatRange(0, 1),
+    type=Within(0, 1),
     default=0.8,
     show_default=True,
     help="How clearly a picture must be of one group; else it is undecided.",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vsearch.cli.amounts import Within
 from vsearch.cli.output import json_option
 from vsearch.cli.run import Exit
 from vsearch.cli.say import emit, say, show
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "--threshold",
     metavar="COSINE",
-    type=click.FloatRange(-1, 1),
+    type=Within(-1, 1),
     help="Compare pictures from this cosine on. Default: measured with changed pictures of the collection.",
 )
 @click.option(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vsearch.cli.amounts import Within
 from vsearch.cli.output import json_option
 from vsearch.cli.progress import progress
 from vsearch.cli.run import Exit
@@ -58,7 +59,7 @@ LONG = 10.0  # seconds from which on one wants to know where they went
 @click.option(
     "--frames",
     metavar="S",
-    type=click.FloatRange(0),
+    type=Within(0),
     help="Also frames of videos, GIFs and WebPs, one each S seconds; 0 for none. Videos that are named: 10 anyway.",
 )
 @click.option("--raw/--no-raw", default=None, help="Inside folders, also RAW files of cameras.")
@@ -71,9 +72,7 @@ LONG = 10.0  # seconds from which on one wants to know where they went
 )
 @click.option("--max-pixels", metavar="N", type=click.IntRange(1), help="Largest picture, width x height.")
 @click.option("--max-bytes", metavar="N", type=click.IntRange(1), help="Largest file.")
-@click.option(
-    "--decode-seconds", metavar="S", type=click.FloatRange(0, min_open=True), help="Longest time to decode one file."
-)
+@click.option("--decode-seconds", metavar="S", type=Within(0, min_open=True), help="Longest time to decode one file.")
 @click.option("--workers", metavar="N", type=click.IntRange(1, 1024), help="Decoding processes. Default: one per core.")
 @click.option("--ray", metavar="ADDRESS", help="Decode and embed on a Ray cluster; local starts one on this machine.")
 @click.option(

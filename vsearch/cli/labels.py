@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vsearch.cli.amounts import Within
 from vsearch.cli.output import json_option
 from vsearch.cli.progress import progress
 from vsearch.cli.run import Exit
@@ -134,7 +135,7 @@ def _say_failure(failure: Failure) -> None:
 @click.option(
     "--min-confidence",
     metavar="P",
-    type=click.FloatRange(0, 1),
+    type=Within(0, 1),
     default=0.5,
     show_default=True,
     help="Lowest confidence of a tag.",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vsearch.cli.amounts import Within
 from vsearch.cli.output import Output, output_options
 from vsearch.cli.run import Exit
 from vsearch.cli.say import say
@@ -35,9 +36,7 @@ def _read_ids(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> 
 @click.option("--keep-query", is_flag=True, help="Do not leave the pictures of the query out of the results.")
 @click.option("--more", metavar="ID,ID", multiple=True, callback=_read_ids, help="Results that were right.")
 @click.option("--less", metavar="ID,ID", multiple=True, callback=_read_ids, help="Results that were wrong.")
-@click.option(
-    "--min-confidence", metavar="P", type=click.FloatRange(0, 1), help="Leave out results of less confidence."
-)
+@click.option("--min-confidence", metavar="P", type=Within(0, 1), help="Leave out results of less confidence.")
 @click.option("--strict", is_flag=True, help="Show nothing, and exit 1, when nothing seems to match.")
 @click.option(
     "-k",

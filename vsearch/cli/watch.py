@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from vsearch.cli.amounts import Within
 from vsearch.cli.output import json_option
 from vsearch.cli.run import Exit
 from vsearch.cli.say import emit, say
@@ -29,7 +30,7 @@ from vsearch.cli.where import index_for
 @click.option(
     "--settle",
     metavar="S",
-    type=click.FloatRange(0),
+    type=Within(0),
     default=2.0,
     show_default=True,
     help="Seconds that a file must stand still before it is read.",

@@ -230,7 +230,7 @@ def _lmdb_open(meta: Path) -> lmdb.Environment:
     for size in (MAP_SIZE, SMALL_MAP):
         try:
             return lmdb.open(
-                os.fspath(meta),
+                os.fsencode(meta),
                 lib_version=0,
                 map_size=size,
                 max_dbs=len(TABLES) + len(LATER) + 8,
