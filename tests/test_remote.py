@@ -2,7 +2,10 @@
 
 import json
 import os
+import subprocess
+import sys
 import threading
+from contextlib import suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -329,3 +332,110 @@ def test_what_a_store_says_of_a_file_may_be_anything(shelf, tmp_path):
     }
     (tmp_path / "here/.vsearch-fetched.json").write_text("[1]")
     assert fetch("shelf://b", tmp_path / "here").unchanged == 1
+
+
+class Stalling(BaseHTTPRequestHandler):
+    """A picture whose second half comes when the test lets it."""
+
+    go = threading.Event()
+
+    def do_HEAD(self):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(RED)))
+        self.send_header("Accept-Ranges", "none")
+        self.end_headers()
+
+    def do_GET(self):
+        self.do_HEAD()
+        self.wfile.write(RED[:20])
+        self.wfile.flush()
+        self.go.wait(60)
+        with suppress(ConnectionError):
+            self.wfile.write(RED[20:])
+
+    def log_message(self, *_):
+        pass
+
+
+STALLED = """
+import sys
+from vsearch import files
+from vsearch.remote import fetch
+
+class Told(files.Sink):
+    def __init__(self, fd):
+        super().__init__(fd)
+        print("at work", flush=True)
+
+files.Sink = Told
+fetch(sys.argv[1], sys.argv[2])
+"""
+
+
+def stalled(url: str, folder: Path) -> subprocess.Popen[str]:
+    """A process that has begun a file, and waits for the server."""
+    process = subprocess.Popen([sys.executable, "-c", STALLED, url, folder], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "at work\n"
+    return process
+
+
+def temporary(folder: Path) -> set[str]:
+    return {path.name for path in folder.glob(f"{files.TEMPORARY}*")}
+
+
+def test_what_a_killed_fetch_left_is_cleared_and_what_another_is_at_work_on_is_not(tmp_path):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Stalling)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    Stalling.go.clear()
+    url = f"http://127.0.0.1:{server.server_address[1]}/red.png"
+    try:
+        killed = stalled(url, tmp_path)
+        killed.kill()
+        killed.communicate()
+        left = temporary(tmp_path)
+        assert len(left) == 1
+        (tmp_path / ".tmp-mine").write_text("not of a fetch")
+        first = stalled(url, tmp_path)
+        own = temporary(tmp_path)
+        assert len(own) == 2 and not own & left  # its own, and the file of somebody
+        second = stalled(url, tmp_path)
+        assert len(temporary(tmp_path)) == 3 and own < temporary(tmp_path)
+        Stalling.go.set()
+        for process in (first, second):
+            process.communicate(timeout=60)
+            assert process.returncode == 0
+    finally:
+        Stalling.go.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert temporary(tmp_path) == {".tmp-mine"} and copies(tmp_path) == {"red.png": RED, ".tmp-mine": b"not of a fetch"}
+
+
+def test_leftovers_are_removed_unless_they_are_locked(tmp_path):
+    (tmp_path / f".tmp-{'0' * 32}").write_bytes(b"left")
+
+    def fill(sink):
+        (own,) = temporary(tmp_path) - {f".tmp-{'0' * 32}"}
+        files.remove_leftovers(tmp_path)
+        assert temporary(tmp_path) == {own}
+        sink.put(RED)
+
+    files.publish(tmp_path / "red.png", fill)
+    assert tree(tmp_path) == {"red.png": RED}
+
+
+def test_a_temporary_file_that_is_cleared_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
+    create, made = files.create, []
+
+    def cleared(path):
+        fd = create(path)
+        if not made:
+            files.remove_leftovers(tmp_path)
+        made.append(path)
+        return fd
+
+    monkeypatch.setattr(files, "create", cleared)
+    files.publish(tmp_path / "red.png", lambda sink: sink.put(RED))
+    assert len(made) == 2 and tree(tmp_path) == {"red.png": RED}

@@ -11,6 +11,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import stat
 import sys
@@ -24,6 +25,7 @@ from pathlib import Path
 from vsearch.errors import DiskFull, IndexLocked, IndexNotReadable, IndexNotWritable
 
 TEMPORARY = ".tmp-"
+_LEFTOVER = re.compile(re.escape(TEMPORARY) + "[0-9a-f]{32}")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _TRIES, _PROBE_SECONDS = 5, 0.004
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -246,20 +248,51 @@ def publish(path: Path, fill: Callable[[Sink], None]) -> Published:
 
     ``path`` must never have been used before: a name that repeats lets an older record point at newer bytes.
     """
-    temporary = path.with_name(TEMPORARY + uuid.uuid4().hex)
-    fd = create(temporary)
+    temporary, fd = _temporary_beside(path)
     try:
-        try:
-            sink = Sink(fd)
-            fill(sink)
-            fsync(fd)
-        finally:
-            os.close(fd)
-        rename(temporary, path)
+        sink = Sink(fd)
+        fill(sink)
+        fsync(fd)
+        rename(temporary, path)  # before the lock goes with the descriptor
     except BaseException:
         discard(temporary)
         raise
+    finally:
+        os.close(fd)
     return sink.published()
+
+
+def _temporary_beside(path: Path) -> tuple[Path, int]:
+    """A new file that is locked for as long as it is open, so that others see that somebody is at work on it."""
+    while True:
+        temporary = path.with_name(TEMPORARY + uuid.uuid4().hex)
+        fd = create(temporary)
+        with suppress(OSError):  # a disk without locks
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        if os.fstat(fd).st_nlink:
+            return temporary, fd
+        os.close(fd)  # ``remove_leftovers`` came between the file and its lock
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files of ``publish`` whose maker was killed.  What somebody is at work on stays.
+
+    On a disk without locks nothing is removed.
+    """
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if _LEFTOVER.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                with suppress(OSError):
+                    _remove_unlocked(Path(entry.path))
+
+
+def _remove_unlocked(path: Path) -> None:
+    fd = plain(os.fspath(path), os.O_RDONLY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.unlink(path)
+    finally:
+        os.close(fd)
 
 
 def copy(old: Path, new: Path, length: int | None = None) -> None:

@@ -66,7 +66,8 @@ def fetch(
 
     Only pictures, archives and captions are copied.  A file that is here already with the size and the version that the
     store tells is not copied again, so that a run that was stopped goes on, and later ones bring what is new.  A file
-    appears here when it is whole.  Nothing here is ever deleted, and only a file that changed there is replaced.
+    appears here when it is whole.  Only a file that changed there is replaced.  Nothing here is ever deleted but what a
+    run that was killed left half-copied.
     Raises SourceError for an address that cannot be listed or needs a package that is missing, DiskFull,
     IndexNotWritable for a folder that cannot be written.
     """
@@ -77,6 +78,8 @@ def fetch(
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _unwritable(error, place) from error
+    for parent in {place, *((place / one.name).parent for one in found if not _problem(one.name))}:
+        files.remove_leftovers(parent)
     stamps = Stamps(place)
     failures = left_out
     copied = unchanged = size = 0
