@@ -8,7 +8,7 @@ normalisation; a sentence's vector is the mean over its tokens (Reimers and Gure
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
 from vsearch.arguments import check_texts
+from vsearch.embed.batches import batches_by_length
 from vsearch.embed.weights import MINILM_TOKENIZER, MINILM_WEIGHTS, checked
 from vsearch.errors import EncoderError
 
@@ -62,7 +63,7 @@ class MiniLM:
         """
         tokens = [encoding.ids for encoding in self._tokenizer.encode_batch(check_texts(texts))]
         middle, last = np.empty((2, len(tokens), DIM), dtype=np.float32)
-        for rows in _batches([len(ids) for ids in tokens]):
+        for rows in batches_by_length([len(ids) for ids in tokens], BATCH_TOKENS):
             layers, mask = self._hidden([tokens[row] for row in rows])
             middle[rows], last[rows] = _mean(layers[MIDDLE], mask), _mean(layers[-1], mask)
         return middle, last
@@ -73,7 +74,7 @@ class MiniLM:
         longest = max(map(len, tokens), default=0)
         hidden = np.zeros((len(tokens), longest, DIM), dtype=np.float32)
         there = np.zeros((len(tokens), longest), dtype=np.bool_)
-        for rows in _batches([len(ids) for ids in tokens]):
+        for rows in batches_by_length([len(ids) for ids in tokens], BATCH_TOKENS):
             layers, mask = self._hidden([tokens[row] for row in rows])
             width = mask.shape[1]
             hidden[rows, :width], there[rows, :width] = layers[layer] * mask[..., None], mask
@@ -131,18 +132,6 @@ def _mean(hidden: Floats, mask: NDArray[np.bool_]) -> Floats:
     total: Floats = (hidden * weight).sum(axis=1)
     total /= weight.sum(axis=1)
     return total
-
-
-def _batches(lengths: list[int]) -> Iterator[list[int]]:
-    """Rows by ascending length, at most BATCH_TOKENS tokens together, so that little is padded."""
-    batch: list[int] = []
-    for row in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if batch and (len(batch) + 1) * lengths[row] > BATCH_TOKENS:
-            yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch
 
 
 def _padded(tokens: list[list[int]]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

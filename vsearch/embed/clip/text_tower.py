@@ -7,11 +7,12 @@ is ten tokens instead of 77.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from vsearch.embed.batches import batches_by_length
 from vsearch.embed.clip.activations import ACTIVATIONS, softmax
 from vsearch.embed.clip.tensors import Weights
 from vsearch.errors import EncoderError
@@ -104,7 +105,7 @@ class TextTower:
         """
         out = np.empty((len(tokens), self.dim), np.float32)
         texts = [self._needed(of_text) for of_text in tokens]
-        for rows in _batches([len(of_text) for of_text in texts]):
+        for rows in batches_by_length([len(of_text) for of_text in texts], BATCH_TOKENS):
             out[rows] = self._together([texts[row] for row in rows])
         return out
 
@@ -119,7 +120,7 @@ class TextTower:
         longest = max(map(len, texts), default=0)
         out = np.zeros((len(texts), longest, self.shape.width), np.float32)
         there = np.arange(longest) < np.array([len(of_text) for of_text in texts], np.int64)[:, None]
-        for rows in _batches([len(of_text) for of_text in texts]):
+        for rows in batches_by_length([len(of_text) for of_text in texts], BATCH_TOKENS):
             x, mask = self._embedded([texts[row] for row in rows])
             for block in self._blocks:
                 x = self._mlp(block, x + self._attend(block, x, x, mask))
@@ -236,15 +237,3 @@ def _few(rows: Floats, weight: Floats) -> Floats:
     for at in range(0, len(weight), step):
         np.matmul(weight[at : at + step], columns, out=out[at : at + step])
     return np.ascontiguousarray(out.T)
-
-
-def _batches(lengths: list[int]) -> Iterator[list[int]]:
-    """Rows by ascending length, at most BATCH_TOKENS tokens together."""
-    batch: list[int] = []
-    for row in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if batch and (len(batch) + 1) * lengths[row] > BATCH_TOKENS:
-            yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch
