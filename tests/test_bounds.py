@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vsearch.bounds import size_and_times
-from vsearch.cli.amounts import DURATION, SIZE, time_left
 from vsearch.cli.downloads import state
 from vsearch.cli.progress import line
+from vsearch.cli.units import DURATION, SIZE, time_left
 from vsearch.ingest.border import bounded
 from vsearch.ingest.columns import with_columns
 from vsearch.store import Record

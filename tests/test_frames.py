@@ -202,7 +202,7 @@ def test_more_frames_than_are_looked_at_are_told(clip, tmp_path, monkeypatch):
     pictures = [Image.new("L", (4, 4), 10 * number) for number in range(12)]
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=1000)
     assert reasons(path) == []
-    monkeypatch.setattr("vsearch.sources.moving.MOST", 5)
+    monkeypatch.setattr("vsearch.sources.frames.MOST", 5)
     found = list(archive(path, every=1))
     assert [os.path.basename(one.path) for one in found[:-1]] == [b"many.gif#t=%d" % n for n in (1, 2, 3, 4)]
     assert "more than 5 frames; the first 5 are kept" in found[-1].reason

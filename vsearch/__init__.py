@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vsearch.errors import VsearchError
     from vsearch.index import Index, create, restore
     from vsearch.index import open_index as open
-    from vsearch.merging import merge
+    from vsearch.maintenance.merge import merge
     from vsearch.remote import fetch
     from vsearch.results import Hits
     from vsearch.sharded import ShardedHits, ShardedIndex
@@ -93,7 +93,7 @@ _HOMES = {
     "img2dataset": ("sources", "img2dataset"),
     "listing": ("sources", "listing"),
     "load_encoder": ("embed", "load_encoder"),
-    "merge": ("merging", "merge"),
+    "merge": ("maintenance.merge", "merge"),
     "open": ("index", "open_index"),
     "restore": ("index", "restore"),
     "table": ("sources", "table"),

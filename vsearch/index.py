@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from vsearch import duplicates, export, phrases, texts
-from vsearch.about import about
 from vsearch.arguments import check_choice, check_ids, check_number, numbers_of, path_of, whole_number, written
 from vsearch.duplicates import Duplicates, Keep, Moved
 from vsearch.embed import resolve
@@ -25,7 +24,8 @@ from vsearch.export import ExportReport
 from vsearch.filters import Columns
 from vsearch.ingest import EmbeddedReport, Options, RespaceOptions, add_embedded, add_vectors, ingest, respace
 from vsearch.labels import Classifier, clear, tag
-from vsearch.mend import mend
+from vsearch.maintenance.info import about
+from vsearch.maintenance.repair import mend
 from vsearch.projection import Projection, named, project
 from vsearch.results import Hits
 from vsearch.roots import Pictures, Roots

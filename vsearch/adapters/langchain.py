@@ -18,7 +18,7 @@ from langchain_core.vectorstores import VectorStore
 from langchain_core.vectorstores.utils import maximal_marginal_relevance
 from pydantic import ConfigDict
 
-from vsearch.adapters.told import add, known, metadata_of, number_of, text_of
+from vsearch.adapters.metadata import add, known, metadata_of, number_of, text_of
 from vsearch.arguments import check_list, check_texts
 from vsearch.errors import QueryError
 from vsearch.index import Index, create

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from llama_index.core.base.base_multi_modal_retriever import MultiModalRetriever
 from llama_index.core.schema import ImageNode, NodeWithScore, QueryBundle
 
-from vsearch.adapters.told import metadata_of, text_of
+from vsearch.adapters.metadata import metadata_of, text_of
 from vsearch.errors import QueryError
 from vsearch.types import Query
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 import click
 
 from vsearch.cli.audit import audit
-from vsearch.cli.bring import bring
 from vsearch.cli.describe import describe
+from vsearch.cli.doctor import doctor
 from vsearch.cli.downloads import downloads_shown
 from vsearch.cli.dups import dups
 from vsearch.cli.eval import evaluate
 from vsearch.cli.explain import explain
+from vsearch.cli.export import export
 from vsearch.cli.fetch import fetch
 from vsearch.cli.forget import forget
+from vsearch.cli.import_vectors import bring
 from vsearch.cli.index import index
-from vsearch.cli.keep import backup, build, check, compact, repair, restore
+from vsearch.cli.info import errors, info
 from vsearch.cli.labels import classify, tag
-from vsearch.cli.leave import export
-from vsearch.cli.machine import doctor
+from vsearch.cli.maintenance import backup, build, check, compact, repair, restore
 from vsearch.cli.merge import merge
 from vsearch.cli.models import models
 from vsearch.cli.query import query
@@ -25,7 +26,6 @@ from vsearch.cli.rerank import store_patches, train_reranker
 from vsearch.cli.roots import roots
 from vsearch.cli.serve import serve
 from vsearch.cli.spaces import spaces
-from vsearch.cli.tell import errors, info
 from vsearch.cli.train import train
 from vsearch.cli.watch import watch
 

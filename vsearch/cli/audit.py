@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vsearch.cli.amounts import Within
+from vsearch.cli.console import emit, say, show
+from vsearch.cli.locate import encoder_option, find_index, index_option
 from vsearch.cli.output import json_option
 from vsearch.cli.run import Exit
-from vsearch.cli.say import emit, say, show
-from vsearch.cli.where import encoder_option, find_index, index_option
+from vsearch.cli.units import Within
 
 if TYPE_CHECKING:
     from vsearch.evaluate.audit import AuditReport, Group, Share

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import click
 
-from vsearch.cli.say import say
+from vsearch.cli.console import say
 
 _DOOR = """<!doctype html>
 <html lang="en">

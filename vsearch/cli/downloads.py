@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import click
 
-from vsearch.cli.amounts import time_left
+from vsearch.cli.console import say
 from vsearch.cli.progress import hide_bars, show_bars
-from vsearch.cli.say import say
+from vsearch.cli.units import time_left
 
 REWRITTEN, NEXT_LINE = 0.1, 10.0  # seconds
 SMALL = 1_000_000  # bytes of files that leave no line behind

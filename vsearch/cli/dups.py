@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vsearch.cli.amounts import Within
+from vsearch.cli.console import emit, say, show
+from vsearch.cli.locate import find_index, index_option
 from vsearch.cli.output import json_option
 from vsearch.cli.run import Exit
-from vsearch.cli.say import emit, say, show
-from vsearch.cli.where import find_index, index_option
+from vsearch.cli.units import Within
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

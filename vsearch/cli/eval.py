@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vsearch.cli.console import emit, say, show
 from vsearch.cli.eval_encoders import compare, compositional, retrieval, zeroshot
+from vsearch.cli.locate import encoder_option, find_index, index_option
 from vsearch.cli.output import json_option
-from vsearch.cli.say import emit, say, show
-from vsearch.cli.where import encoder_option, find_index, index_option
 
 if TYPE_CHECKING:
     from vsearch.present.grid import Grid

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vsearch.cli.console import emit, say, show
 from vsearch.cli.output import json_option
 from vsearch.cli.progress import progress
 from vsearch.cli.run import Exit
-from vsearch.cli.say import emit, say, show
 
 if TYPE_CHECKING:
     from vsearch.embed import Encoder

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vsearch.cli.console import emit, say, show
+from vsearch.cli.locate import encoder_option, find_index, index_option
 from vsearch.cli.output import json_option
-from vsearch.cli.say import emit, say, show
-from vsearch.cli.where import encoder_option, find_index, index_option
 
 if TYPE_CHECKING:
     from vsearch.present.grid import Grid

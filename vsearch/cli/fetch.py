@@ -6,10 +6,10 @@ from dataclasses import asdict
 
 import click
 
+from vsearch.cli.console import emit, say
 from vsearch.cli.output import json_option
 from vsearch.cli.progress import progress
 from vsearch.cli.run import Exit
-from vsearch.cli.say import emit, say
 
 SHOWN = 10  # failures that are named
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vsearch.cli.console import emit, say
+from vsearch.cli.locate import find_index, index_option
 from vsearch.cli.output import json_option
 from vsearch.cli.run import Exit
-from vsearch.cli.say import emit, say
-from vsearch.cli.where import find_index, index_option
 from vsearch.errors import QueryError
 
 if TYPE_CHECKING:

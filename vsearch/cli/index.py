@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vsearch.cli.amounts import Within
+from vsearch.cli.console import emit, say
+from vsearch.cli.locate import find_index, index_for
 from vsearch.cli.output import json_option
 from vsearch.cli.progress import progress
 from vsearch.cli.run import Exit
-from vsearch.cli.say import emit, say
-from vsearch.cli.where import find_index, index_for
+from vsearch.cli.units import Within
 from vsearch.errors import IndexExists
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vsearch.cli.amounts import Within
+from vsearch.cli.console import emit, say, show
+from vsearch.cli.locate import encoder_option, find_index, index_option
 from vsearch.cli.output import json_option
 from vsearch.cli.progress import progress
 from vsearch.cli.run import Exit
-from vsearch.cli.say import emit, say, show
-from vsearch.cli.where import encoder_option, find_index, index_option
+from vsearch.cli.units import Within
 from vsearch.errors import IndexNotFound
 
 if TYPE_CHECKING:

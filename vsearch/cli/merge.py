@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vsearch.cli.console import emit, say
+from vsearch.cli.locate import encoder_option
 from vsearch.cli.output import json_option
-from vsearch.cli.say import emit, say
-from vsearch.cli.where import encoder_option
 
 if TYPE_CHECKING:
     from vsearch.types import MergeReport
@@ -29,7 +29,7 @@ def merge(destination: str, shards: tuple[str, ...], no_build: bool, as_json: bo
     """
     from vsearch.cli.index import catch_up
     from vsearch.index import open_index
-    from vsearch.merging import merge as join
+    from vsearch.maintenance.merge import merge as join
     from vsearch.present import json_line
 
     report = join(destination, shards)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vsearch.cli.console import emit, say, show
 from vsearch.cli.output import json_option
-from vsearch.cli.say import emit, say, show
 
 if TYPE_CHECKING:
     from vsearch.embed import Preset

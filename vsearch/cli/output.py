@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vsearch.cli.say import draw, emit, on_terminal, show
+from vsearch.cli.console import draw, emit, on_terminal, show
 from vsearch.errors import VsearchError
 
 if TYPE_CHECKING:

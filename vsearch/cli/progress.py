@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from vsearch.cli.amounts import time_left
-from vsearch.cli.say import say
+from vsearch.cli.console import say
+from vsearch.cli.units import time_left
 from vsearch.types import Progress
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vsearch.cli.amounts import Within
+from vsearch.cli.console import say
+from vsearch.cli.locate import encoder_option, find_index, index_option
 from vsearch.cli.output import Output, output_options
+from vsearch.cli.query_options import Terms, terms_options
 from vsearch.cli.run import Exit
-from vsearch.cli.say import say
-from vsearch.cli.terms import Terms, terms_options
-from vsearch.cli.where import encoder_option, find_index, index_option
+from vsearch.cli.units import Within
 
 if TYPE_CHECKING:
     from vsearch.index import Index

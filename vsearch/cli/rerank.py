@@ -6,9 +6,9 @@ import time
 
 import click
 
+from vsearch.cli.console import emit, say
+from vsearch.cli.locate import encoder_option, find_index, index_option
 from vsearch.cli.run import Exit
-from vsearch.cli.say import emit, say
-from vsearch.cli.where import encoder_option, find_index, index_option
 
 
 @click.command("train-reranker")

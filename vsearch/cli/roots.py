@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vsearch.cli.console import emit, say, show
+from vsearch.cli.locate import find_index, index_option
 from vsearch.cli.output import json_option
-from vsearch.cli.say import emit, say, show
-from vsearch.cli.where import find_index, index_option
 
 if TYPE_CHECKING:
     from vsearch.types import RootInfo, Settings

@@ -8,7 +8,7 @@ from enum import IntEnum
 
 import click
 
-from vsearch.cli.say import say, say_usage, settle_output
+from vsearch.cli.console import say, say_usage, settle_output
 from vsearch.errors import EncoderUnknown, VsearchError
 
 

@@ -13,8 +13,8 @@ from types import FrameType
 import click
 
 from vsearch.cli.browser import opened_page
-from vsearch.cli.say import say
-from vsearch.cli.where import encoder_option, find_index
+from vsearch.cli.console import say
+from vsearch.cli.locate import encoder_option, find_index
 
 PORT = 7700
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vsearch.cli.amounts import time_left
+from vsearch.cli.console import emit, say, show
 from vsearch.cli.output import json_option
 from vsearch.cli.run import Exit
-from vsearch.cli.say import emit, say, show
+from vsearch.cli.units import time_left
 
 if TYPE_CHECKING:
     from vsearch.train import Pairs, TrainReport

@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from vsearch.cli.amounts import Within
+from vsearch.cli.console import emit, say
+from vsearch.cli.locate import index_for
 from vsearch.cli.output import json_option
 from vsearch.cli.run import Exit
-from vsearch.cli.say import emit, say
-from vsearch.cli.where import index_for
+from vsearch.cli.units import Within
 
 
 @click.command()

@@ -19,7 +19,7 @@ from vsearch.ingest.border import MOST_PATH
 from vsearch.ingest.columns import with_columns
 from vsearch.ingest.ondisk import recorded
 from vsearch.sources.cells import plain
-from vsearch.sources.look import caption_of
+from vsearch.sources.probe import caption_of
 from vsearch.sources.protocol import absolute
 from vsearch.store import Addition, Batch, Record, Store
 from vsearch.types import Cell, Details, Progress

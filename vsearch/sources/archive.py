@@ -12,9 +12,9 @@ from vsearch.errors import SourceError
 from vsearch.members.address import COMPRESSED_TARS, KINDS, MARK, is_archive, is_moving, join, kind_of, seconds_of
 from vsearch.members.entry import Contents, Entry, Row, stamp_of
 from vsearch.members.lookup import contents, open_archive
-from vsearch.sources.look import caption_of, scan_failure
-from vsearch.sources.moving import frame, frames
+from vsearch.sources.frames import frame, frames
 from vsearch.sources.names import Names, names
+from vsearch.sources.probe import caption_of, scan_failure
 from vsearch.sources.protocol import AnyPath, absolute, check_no_address
 from vsearch.sources.sidecars import SUFFIXES, beside, columns_of
 from vsearch.sources.suffixes import PICTURE_SUFFIXES, suffix

@@ -11,7 +11,7 @@ from vsearch.arguments import written
 from vsearch.errors import SourceError
 from vsearch.members.address import resolve
 from vsearch.sources.archive import member
-from vsearch.sources.look import captioned, scan_failure
+from vsearch.sources.probe import captioned, scan_failure
 from vsearch.sources.protocol import ADDRESS, AnyPath, absolute, is_address, place
 from vsearch.types import Failure, Item
 

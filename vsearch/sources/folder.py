@@ -12,8 +12,8 @@ from vsearch.members.address import MARK, RAW, is_archive, is_moving
 from vsearch.members.raw import check_installed
 from vsearch.sources.archive import Archive, check_every, opened
 from vsearch.sources.left_out import kind_left_out
-from vsearch.sources.look import CAPTION_SUFFIX, caption_names, captioned, item_or_failure, scan_failure
 from vsearch.sources.names import Names, names
+from vsearch.sources.probe import CAPTION_SUFFIX, caption_names, captioned, item_or_failure, scan_failure
 from vsearch.sources.protocol import AnyPath, absolute, check_no_address
 from vsearch.sources.suffixes import PICTURE_SUFFIXES, suffix
 from vsearch.types import Failure, Item, Settings

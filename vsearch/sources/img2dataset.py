@@ -20,7 +20,7 @@ from vsearch.errors import SourceError
 from vsearch.members.values import rows_of
 from vsearch.sources.archive import Archive, opened
 from vsearch.sources.folder import Folder, folder
-from vsearch.sources.look import caption_of
+from vsearch.sources.probe import caption_of
 from vsearch.sources.protocol import AnyPath
 from vsearch.sources.sidecars import MOST_BYTES, columns_of, parsed, whole
 from vsearch.types import Failure, Item, Settings

@@ -13,7 +13,7 @@ from vsearch.errors import SourceError
 from vsearch.members.entry import Entry, Part
 from vsearch.members.reading import read
 from vsearch.sources.cells import storable
-from vsearch.sources.look import caption_of, clean_caption, spellings
+from vsearch.sources.probe import caption_of, clean_caption, spellings
 from vsearch.sources.suffixes import suffix
 from vsearch.types import Cell
 

@@ -24,7 +24,7 @@ from vsearch.sources.delimited import (
     separator_of,
     unreadable,
 )
-from vsearch.sources.look import clean_caption, item_or_failure, scan_failure
+from vsearch.sources.probe import clean_caption, item_or_failure, scan_failure
 from vsearch.sources.protocol import ADDRESS, AnyPath, absolute, is_address
 from vsearch.types import Cell, Failure, Item
 

@@ -28,7 +28,7 @@ import lmdb
 
 from vsearch import files
 from vsearch.errors import IndexClosed, IndexCorrupt, IndexNotWritable
-from vsearch.store.trust import Walk
+from vsearch.store.verify import Walk
 
 MAP_SIZE = 64 << 30
 SMALL_MAP = 4 << 30

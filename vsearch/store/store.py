@@ -28,7 +28,7 @@ from vsearch.store.links import refuse_links
 from vsearch.store.records import Head, Record, Segment, Space, decode, encode, seal, unpack_encoder, unpack_space
 from vsearch.store.segments import CHUNK_ROWS, MAX_ROWS, SegmentReader
 from vsearch.store.snapshot import Snapshot, State, chunk_prefix, pack_failure, until_left
-from vsearch.store.trust import Walk, clean_note
+from vsearch.store.verify import Walk, clean_note
 from vsearch.types import EncoderInfo
 
 if TYPE_CHECKING:

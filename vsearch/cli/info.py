@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vsearch.cli.console import emit, say, show
+from vsearch.cli.locate import index_place
 from vsearch.cli.output import json_option
-from vsearch.cli.say import emit, say, show
-from vsearch.cli.where import index_place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from vsearch.cli.amounts import DURATION, SIZE
+from vsearch.cli.console import emit, say, show
+from vsearch.cli.info import index_summary, rows
+from vsearch.cli.locate import encoder_option, index_place
 from vsearch.cli.output import json_option
 from vsearch.cli.run import Exit
-from vsearch.cli.say import emit, say, show
-from vsearch.cli.tell import index_summary, rows
-from vsearch.cli.where import encoder_option, index_place
+from vsearch.cli.units import DURATION, SIZE
 
 
 @click.command()

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
+from vsearch.cli.console import emit, say
+from vsearch.cli.locate import find_index, index_option
 from vsearch.cli.output import json_option
 from vsearch.cli.progress import progress
-from vsearch.cli.say import emit, say
-from vsearch.cli.where import find_index, index_option
 
 
 @click.command("export")

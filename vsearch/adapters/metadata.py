@@ -12,7 +12,7 @@ from vsearch.errors import SourceError
 from vsearch.present import path_fields
 from vsearch.present.names import shown
 from vsearch.sources.cells import plain
-from vsearch.sources.look import captioned, item_or_failure, scan_failure
+from vsearch.sources.probe import captioned, item_or_failure, scan_failure
 from vsearch.sources.protocol import absolute
 from vsearch.types import Cell, Failure, Item
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vsearch.cli.console import emit, say
+from vsearch.cli.locate import ENDING, VARIABLE
 from vsearch.cli.output import json_option
 from vsearch.cli.progress import progress
-from vsearch.cli.say import emit, say
-from vsearch.cli.where import ENDING, VARIABLE
 from vsearch.errors import VsearchError
 
 if TYPE_CHECKING:

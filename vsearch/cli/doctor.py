@@ -10,8 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
+from vsearch.cli.console import emit, say, show
 from vsearch.cli.output import json_option
-from vsearch.cli.say import emit, say, show
 
 PACKAGES = (
     ("torch",),

@@ -10,7 +10,7 @@ from vsearch.errors import SourceError
 from vsearch.members import delays
 from vsearch.members.address import join, kind_of, moment_name
 from vsearch.members.scenes import MOST, moments
-from vsearch.sources.look import caption_beside
+from vsearch.sources.probe import caption_beside
 from vsearch.types import Failure, Item
 
 

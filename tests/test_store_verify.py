@@ -9,8 +9,7 @@ import pytest
 
 import vsearch
 from vsearch import files
-from vsearch.store import trust
-from vsearch.store.trust import Walk, clean_note
+from vsearch.store.verify import Walk, clean_note
 
 OPEN = """
 import sys, vsearch
@@ -26,7 +25,7 @@ except vsearch.VsearchError as error:
 def made(tmp_path, monkeypatch):
     """An index; of its metadata no size counts as small."""
     monkeypatch.setenv("VSEARCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(trust, "SMALL_METADATA", 0)
+    monkeypatch.setattr(verify, "SMALL_METADATA", 0)
     place = tmp_path / "x.vsearch"
     with vsearch.create(place, encoder="toy") as index:
         index.add_vectors([f"v{n}".encode() for n in range(300)], index.encoder.encode_texts(["red"] * 300))
