@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vsearch import feedback
 from vsearch.errors import QueryError
+from vsearch.search import feedback
 from vsearch.types import Query
 
 
