@@ -9,6 +9,7 @@ import pytest
 
 import vsearch
 from vsearch import files
+from vsearch.store import verify
 from vsearch.store.verify import Walk, clean_note
 
 OPEN = """

@@ -15,8 +15,8 @@ import numpy as np
 from labelled import caltech101, image_vectors
 from numpy.typing import NDArray
 
-from vsearch import feedback
 from vsearch.embed import load_encoder
+from vsearch.search import feedback
 
 Matrix = NDArray[np.float32]
 
