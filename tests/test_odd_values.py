@@ -230,7 +230,8 @@ def test_bytes_of_a_table(header, cells):
 
 
 @FEW
-@given(st.lists(TEXTS.filter(lambda name: "/" not in name), min_size=1, max_size=4, unique=True))
+# zipfile cuts names at a zero byte when it writes them, and what is left does not name an array.
+@given(st.lists(TEXTS.filter(lambda name: not {"/", "\0"} & {*name}), min_size=1, max_size=4, unique=True))
 def test_names_of_arrays(texts):
     def make(place: Path) -> Made:
         with zipfile.ZipFile(place / "x.npz", "w") as made:
