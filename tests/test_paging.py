@@ -105,6 +105,22 @@ def test_pages_do_not_shift(index: Index):
         assert [hit.score for hit in page] == sorted((hit.score for hit in page), reverse=True)
 
 
+def test_a_query_is_looked_at_before_the_first_page(index: Index):
+    with pytest.raises(QueryError):
+        index.pages("")
+    with pytest.raises(QueryError):
+        index.pages(QUERY, more=[COUNT])
+
+
+def test_pictures_marked_as_right_may_go_between_pages(index: Index):
+    alone = [hit.id for hit in chain(*index.pages(QUERY, 50, more=[7], less=[8], where="id < 200"))]
+    pages = index.pages(QUERY, 50, more=[7], less=[8], where="id < 200")
+    first = next(pages)
+    index.remove([7, 8])
+    shown = [hit.id for hit in chain(first, *pages)]
+    assert [id for id in shown if id != 7] == [id for id in alone if id != 7]
+
+
 def test_pages_of_a_filter(index: Index):
     shown = [hit.id for page in index.pages(QUERY, 100, where="even and id < 1000") for hit in page]
     assert sorted(shown) == list(range(0, 1000, 2))

@@ -108,15 +108,22 @@ class Searcher:
             return self._hits(snapshot, request, query, page(matches, k, offset), offset + 1)
 
     def pages(self, request: Request, k: int) -> Iterator[Hits]:
-        """All hits, k at a time, each page of its own moment; see ``Index.pages``."""
+        """All hits, k at a time, each page of its own moment; see ``Index.pages``.
+
+        The query is embedded, and moved by feedback, before this returns: pictures that go later change nothing of it.
+        """
         vector, space = self.embed(request)
+        with self._store.snapshot(space.name) as snapshot:
+            query = self._resolved(snapshot, request, vector)
+        return self._pages(request, query, space.name, k)
+
+    def _pages(self, request: Request, first: QueryVector, space: str, k: int) -> Iterator[Hits]:
         shown: set[int] = set()
         watermark = None
         while True:
-            with self._store.snapshot(space.name) as snapshot:
+            with self._store.snapshot(space) as snapshot:
                 watermark = snapshot.head.next_id if watermark is None else watermark
-                query = self._resolved(snapshot, request, vector)
-                query = replace(query, ids=query.ids | shown)
+                query = replace(first, ids=first.ids | shown)
                 allowed = self._columns.matching(snapshot, request.where)
                 if watermark < snapshot.head.next_id:
                     allowed = older(snapshot.live if allowed is None else allowed, watermark)
