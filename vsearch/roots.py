@@ -58,6 +58,10 @@ class Roots:
         place = absolute(new)
         if not os.path.isdir(place):
             raise SourceError(f"there is no folder {os.fsdecode(place)!r}; name the one that the pictures lie in now")
+        if not self.knows(old):
+            raise QueryError(
+                f"no picture lies below {os.fsdecode(absolute(old))}; see what there is with: vsearch roots"
+            )
         moved = relocate(self._store, absolute(old), place)
         self._columns.refresh()
         return moved

@@ -18,6 +18,7 @@ from vsearch.store import segments, uploads
 from vsearch.store.creation import add_space_folder
 from vsearch.store.layout import COLUMN_FILE, Layout, format_line
 from vsearch.store.records import Generation, Segment, Space, seal, unpack_encoder
+from vsearch.store.relocate import relocate
 from vsearch.store.segments import CHUNK_ROWS, SegmentReader
 from vsearch.store.snapshot import Snapshot, chunk_prefix
 from vsearch.store.store import Store
@@ -189,7 +190,9 @@ def restore(store: Store, destination: Path) -> None:
     def put_uploads(copy: Path) -> None:
         if given:
             with closing(Store.open(copy, write=True)) as writer:
-                uploads.relocate(writer, uploads.origins(store.layout), os.fsencode(beside))
+                for origin in uploads.origins(store.layout):
+                    if origin != os.fsencode(beside):
+                        relocate(writer, origin, os.fsencode(beside))
             try:
                 uploads.put_beside(given, beside)
             except FileExistsError as error:

@@ -40,15 +40,13 @@ def relocate(store: Store, old: bytes, new: bytes) -> int:
 
     old, new: absolute, the new one not inside the old one.  Where a picture is known at its new path already, the id of
     before stays if the bytes are the same, else what was read there.  Failures, roots, their settings and the states
-    of archives move along.  Raises QueryError when nothing lies below ``old``, DiskFull, IndexNotWritable.
+    of archives move along.  Raises QueryError when the new one lies inside the old one, DiskFull, IndexNotWritable.
     """
     move = _Move(old.rstrip(b"/") + b"/", new.rstrip(b"/") + b"/")
     if move.new.startswith(move.old):
         raise QueryError(f"{os.fsdecode(new)} lies inside {os.fsdecode(old)}; a folder cannot move into itself")
     with store.writing(), store.snapshot() as snapshot:
         pictures = [(id, record) for id, record in snapshot.items() if move.concerns(record.path)]
-        if not pictures and not any(move.concerns(root.rstrip(b"/")) for root in snapshot.roots()):
-            raise QueryError(f"no picture lies below {os.fsdecode(old)}; see what there is with: vsearch roots")
         # Shorter paths first: what moves up may come to where another one was that moves up as well.
         pictures.sort(key=lambda one: len(one[1].path))
         with store.edit() as (txn, tables):

@@ -5,12 +5,10 @@ from __future__ import annotations
 import filecmp
 import os
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vsearch import files
-from vsearch.store.changes import Changes
 
 if TYPE_CHECKING:
     from vsearch.store.layout import Layout
@@ -81,14 +79,3 @@ def put_beside(given: dict[str, Path], folder: Path) -> None:
 def _same(given: dict[str, Path], folder: Path) -> bool:
     names = os.listdir(folder)
     return given.keys() == set(names) and all(filecmp.cmp(given[name], folder / name, shallow=False) for name in names)
-
-
-def relocate(store: Store, old: list[bytes], new: bytes) -> None:
-    """Name uploads at another folder, in one transaction; no picture is read, and ids stay."""
-    with store.writing(), store.snapshot() as snapshot:
-        uploaded = [(id, record) for id, record in snapshot.items() if os.path.dirname(record.path) in old]
-        with store.edit() as (txn, tables):
-            changes = Changes(txn, tables, store.head_in(txn))
-            for id, record in uploaded:
-                changes.update(id, replace(record, path=os.path.join(new, os.path.basename(record.path))))
-            store.put_head(txn, changes.finish())
