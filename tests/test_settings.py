@@ -88,6 +88,27 @@ def test_watch_keeps_options_and_follows_what_they_take_in(tmp_path):
     assert {".hidden.png", ".other.png"} < script.ids().keys()
 
 
+def test_patterns_stay_until_others_are_given(tmp_path, photos):
+    for words, left in (("--exclude trip/", 3), ("", 3), ("--exclude a.png", 3), ("--exclude ''", 4)):
+        given = [word.strip("'") for word in words.split()]
+        assert run("index", "photos", "--encoder", "toy", "--hidden", *given, cwd=tmp_path)[0] == 0
+        with vsearch.open(tmp_path / "photos.vsearch") as index:
+            assert len(shown(index)) == left, words
+            names = {os.path.basename(path) for path in shown(index)}
+            assert (b"b.png" in names) == (words in ("--exclude a.png", "--exclude ''"))
+
+
+def test_watch_keeps_patterns(tmp_path):
+    script = Script(tmp_path)
+    with vsearch.create(script.index, Toy()) as index:
+        index.add(folder(script.photos, exclude=["new*"]), workers=1)
+    new, other = script.photos / "new.png", script.photos / "other.png"
+    script.follow(
+        (1, lambda: [drawn(9, (48, 36)).save(path) for path in (new, other)] and other), (3, lambda: other), (3, list)
+    )
+    assert "other.png" in script.ids() and "new.png" not in script.ids()
+
+
 def test_an_index_without_settings_has_the_defaults(tmp_path, photos):
     with vsearch.create(tmp_path / "x.vsearch", Toy()) as index:
         index.add(folder(photos), workers=1)

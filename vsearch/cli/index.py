@@ -17,6 +17,7 @@ from vsearch.cli.output import json_option
 from vsearch.cli.progress import progress
 from vsearch.cli.run import Exit
 from vsearch.cli.units import Within
+from vsearch.cli.walk_options import walk_options
 from vsearch.errors import IndexExists
 
 if TYPE_CHECKING:
@@ -48,9 +49,7 @@ LONG = 10.0  # seconds from which on one wants to know where they went
 @click.option("--files-from", metavar="FILE", help="A list of pictures, one a line or NUL-separated; - reads it in.")
 @click.option("--path-column", metavar="NAME", default="filepath", help="Column of paths in CSV and TSV tables.")
 @click.option("--caption-column", metavar="NAME", default="title", help="Column of captions in them; '' for none.")
-@click.option("--exclude", metavar="PATTERN", multiple=True, help="Leave out, as in .gitignore; several may be given.")
-@click.option("--follow-links/--no-follow-links", default=None, help="Follow symbolic links inside folders.")
-@click.option("--hidden/--no-hidden", default=None, help="Also names that start with a dot.")
+@walk_options
 @click.option(
     "--archives/--no-archives",
     default=None,
@@ -198,9 +197,8 @@ def _source(paths: tuple[str, ...], place: Path, options: dict[str, Any]) -> Sou
     from vsearch import sources
 
     columns = {"path_column": options["path_column"], "caption_column": options["caption_column"]}
-    walk = {name: options[name] for name in ("follow_links", "hidden", "archives", "raw")} | {
-        "every": options["frames"],
-        "exclude": options["exclude"] or None,
+    walk = {name: options[name] for name in ("follow_links", "hidden", "archives", "raw", "exclude")} | {
+        "every": options["frames"]
     }
     found: list[Source] = [
         sources.missing(path) if _is_known_to_be_gone(path, place) else sources.source_for(path, **columns, **walk)

@@ -13,6 +13,7 @@ from vsearch.cli.locate import index_for
 from vsearch.cli.output import json_option
 from vsearch.cli.run import Exit
 from vsearch.cli.units import Within
+from vsearch.cli.walk_options import walk_options
 
 
 @click.command()
@@ -24,9 +25,7 @@ from vsearch.cli.units import Within
     help="Default: $VSEARCH_INDEX, else ./photos.vsearch for ./photos, and ./images.vsearch for several folders.",
 )
 @click.option("--encoder", metavar="NAME", help="What turns pictures into vectors, for an index that is made.")
-@click.option("--exclude", metavar="PATTERN", multiple=True, help="Leave out, as in .gitignore; several may be given.")
-@click.option("--follow-links/--no-follow-links", default=None, help="Follow symbolic links inside folders.")
-@click.option("--hidden/--no-hidden", default=None, help="Also names that start with a dot.")
+@walk_options
 @click.option(
     "--settle",
     metavar="S",
